@@ -1,0 +1,54 @@
+# `make demo` shows what birthkey does, `make test` checks it. Both install what they
+# need into .venv and build/, and nothing anywhere else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MPYLIB := build/mpylib/.installed
+
+.PHONY: demo test lint format vectors bench clean help
+
+help:
+	@echo "make demo     a board makes its key, enrols and delivers readings; attacks are refused"
+	@echo "              KEEP=1 leaves everything running at the end"
+	@echo "make test     pytest, ruff, mypy"
+	@echo "make bench    times of the cryptography, beside python-ecdsa; writes build/bench.json"
+	@echo "make vectors  makes tests/vectors again"
+	@echo "make clean    removes build/ and .venv/"
+
+$(INSTALLED): tests/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# micropython-lib's SenML, for the board; its PyPI name is its own.
+$(MPYLIB): $(INSTALLED)
+	@rm -rf build/mpylib
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/mpylib micropython-senml==0.1.1
+	@touch $@
+
+demo: $(MPYLIB)
+	$(BIN)/python tests/demo.py $(if $(KEEP),--keep)
+
+test: $(MPYLIB) lint
+	$(BIN)/pytest -n auto
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(MPYLIB)
+	$(BIN)/python tests/bench/crypto.py
+
+vectors: $(INSTALLED)
+	$(BIN)/python tests/vectors/generate.py
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,78 @@
+"""The one place for what differs between MicroPython's ports and CPython.
+
+Everything else in the package imports `const`, the clocks and `run`
+from here and stays the same on every interpreter.
+"""
+
+import time
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(value):
+        return value
+
+
+try:
+    from time import sleep_ms, ticks_add, ticks_diff, ticks_ms, ticks_us
+except ImportError:  # CPython
+    # The same modular arithmetic as MicroPython's: a difference is only meaningful
+    # between moments less than half a period apart.
+    _PERIOD = 1 << 30
+
+    def ticks_ms():
+        return time.monotonic_ns() // 1_000_000 & (_PERIOD - 1)
+
+    def ticks_us():
+        return time.monotonic_ns() // 1_000 & (_PERIOD - 1)
+
+    def ticks_add(ticks, delta):
+        return (ticks + delta) & (_PERIOD - 1)
+
+    def ticks_diff(end, start):
+        return ((end - start + _PERIOD // 2) & (_PERIOD - 1)) - _PERIOD // 2
+
+    def sleep_ms(milliseconds):
+        time.sleep(milliseconds / 1000)
+
+
+try:
+    from os import fsync as _fsync
+
+    def sync(file):
+        """Push what was written to a file down to the disk."""
+        file.flush()
+        _fsync(file.fileno())
+
+except ImportError:  # MicroPython: littlefs commits a file when it is closed
+
+    def sync(file):
+        file.flush()
+
+
+def run(steps):
+    """Drive a generator of waiting steps to its end; give what it returns.
+
+    Code that has to wait is written as a generator that yields each time it found
+    nothing to do. Synchronous callers drive it with this; asyncio programs with
+    `arun`.
+    """
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+        sleep_ms(1)
+
+
+async def arun(steps):
+    """Drive a generator of waiting steps from an asyncio task; give what it returns."""
+    import asyncio
+
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+        await asyncio.sleep(0.001)

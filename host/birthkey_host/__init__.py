@@ -1,0 +1,1 @@
+"""The host side of birthkey: what verifies, registers, stores and answers boards."""
