@@ -1,0 +1,1 @@
+"""The cryptography that a board needs, in plain MicroPython."""

@@ -1,0 +1,51 @@
+"""HMAC-SHA256 (RFC 2104) and HKDF over it (RFC 5869).
+
+MicroPython's `hashlib` has no `hmac` beside it, so both are made here from `sha256`.
+"""
+
+from hashlib import sha256
+
+from birthkey._port import const
+
+_BLOCK = const(64)
+_HASH = const(32)
+_MAX_LENGTH = const(255 * 32)
+
+
+def hmac(key, *parts):
+    """HMAC-SHA256 over the parts, as if they were one message: 32 bytes."""
+    if len(key) > _BLOCK:
+        key = sha256(key).digest()
+    pad = bytearray(_BLOCK)
+    pad[: len(key)] = key
+    inner = sha256(_mask(pad, 0x36))
+    for part in parts:
+        inner.update(part)
+    outer = sha256(_mask(pad, 0x36 ^ 0x5C))
+    outer.update(inner.digest())
+    for i in range(_BLOCK):  # the key is not left in the heap
+        pad[i] = 0
+    return outer.digest()
+
+
+def extract(salt, ikm):
+    """HKDF-Extract: a pseudorandom key of 32 bytes. An empty salt stands for 32 zeros."""
+    return hmac(salt, ikm)
+
+
+def expand(prk, info, length):
+    """HKDF-Expand: `length` bytes; ValueError above 255 * 32."""
+    if not 0 <= length <= _MAX_LENGTH:
+        raise ValueError("HKDF expands to at most 8160 bytes")
+    output = bytearray(length)
+    block = b""
+    for offset in range(0, length, _HASH):
+        block = hmac(prk, block, info, bytes((offset // _HASH + 1,)))
+        output[offset : offset + _HASH] = block[: length - offset]
+    return bytes(output)
+
+
+def _mask(pad, value):
+    for i in range(_BLOCK):
+        pad[i] ^= value
+    return pad

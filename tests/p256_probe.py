@@ -1,0 +1,116 @@
+"""Device code for the P-256 tests: what a plain call from a test cannot reach.
+
+Runs in the interpreter under test, which finds it beside `device_worker.py`.
+"""
+
+import sys
+
+from birthkey.crypto import p256, p256_python
+
+
+def nonces(private, digest, count):
+    """The first nonces of a signature."""
+    candidates = p256._nonces(private, digest)
+    return [next(candidates) for _ in range(count)]
+
+
+def nonce_after(private, digest, candidate):
+    """The nonce when the first candidate comes out as told, and the one expected then."""
+    real, calls = p256.hmac, []
+
+    def fake(*arguments):
+        calls.append(arguments)
+        return candidate if len(calls) == 5 else real(*arguments)
+
+    p256.hmac = fake
+    try:
+        nonce = next(p256._nonces(private, digest))
+    finally:
+        p256.hmac = real
+    key = real(calls[4][0], candidate, b"\0")  # RFC 6979, section 3.2, end of step h
+    return nonce, int.from_bytes(real(key, real(key, candidate)), "big")
+
+
+def results(kind, private, public, digest, signature):
+    """What every function gives for arguments of that type."""
+    types = {"bytes": bytes, "bytearray": bytearray, "memoryview": memoryview}
+    private, public, digest, signature = [
+        types[kind](bytearray(argument)) for argument in (private, public, digest, signature)
+    ]
+    return (
+        p256.public_key(private),
+        p256.sign(private, digest),
+        p256.verify(public, digest, signature),
+        p256.ecdh(private, public),
+    )
+
+
+class _Right:
+    invert = p256_python.invert
+    base_multiply = staticmethod(p256_python.base_multiply)
+
+
+class _Wrong:
+    invert = p256_python.invert
+    base_multiply = staticmethod(lambda k: p256_python.base_multiply(k + 1))
+
+
+class _Empty:
+    pass
+
+
+def loads(name):
+    """Whether a back end is taken into use: one of the classes above, or an absent one."""
+    module = {"right": _Right, "wrong": _Wrong, "empty": _Empty}.get(name)
+    if module is None:
+        return p256._load(name) is not None
+    full_name = "birthkey.crypto.p256_" + name
+    sys.modules[full_name] = module
+    try:
+        return p256._load(name) is module
+    finally:
+        del sys.modules[full_name]
+
+
+def non_adjacent_form(k):
+    """The digits that verification uses, lowest first."""
+    return list(p256_python._wnaf(k))
+
+
+def point_operations(function, *arguments):
+    """The row of doublings and additions that a function of the arithmetic makes."""
+    row = []
+    double, add = p256_python.double, p256_python.add
+
+    def noted_double(point):
+        row.append("d")
+        return double(point)
+
+    def noted_add(point, x, y):
+        row.append("a")
+        return add(point, x, y)
+
+    p256_python.double, p256_python.add = noted_double, noted_add
+    try:
+        getattr(p256_python, function)(*arguments)
+    finally:
+        p256_python.double, p256_python.add = double, add
+    return "".join(row)
+
+
+def inverse_with(random, value, modulus):
+    """The inverse when that is what `urandom` gives, and what Euclid's algorithm ran on."""
+    operands = []
+
+    def noted_divmod(larger, smaller):
+        operands.append(smaller)
+        return divmod(larger, smaller)
+
+    urandom = p256_python.urandom
+    p256_python.urandom = lambda size: random[:size]
+    p256_python.divmod = noted_divmod
+    try:
+        return p256_python.invert(value, modulus), operands[0]
+    finally:
+        p256_python.urandom = urandom
+        del p256_python.divmod
