@@ -1,0 +1,253 @@
+"""`Device`: what an application uses. Readings go in; it signs, seals and delivers them."""
+
+from binascii import unhexlify
+
+from birthkey import message
+from birthkey._port import arun, const, run, ticks_add, ticks_diff, ticks_ms
+from birthkey.cose import thumbprint
+from birthkey.crypto import entropy
+from birthkey.enrolment import Enrolment
+from birthkey.identity import Identity
+from birthkey.keystore import Keystore
+from birthkey.modem import ModemError
+from birthkey.outbox import Backoff, Outbox
+from birthkey.session import Session
+from birthkey.transport.tcp import Tcp
+
+_ANSWER_MS = const(10000)
+_FIRST_RETRY_MS = const(1000)
+_MOST_RETRY_MS = const(60000)
+_SILENCES_BEFORE_BACKUP = const(3)
+
+
+class Refused(Exception):
+    """The server refused a message for good; `reason` says why, and it is not queued any more."""
+
+    def __init__(self, reason, counter):
+        super().__init__("the server refused message %d for good: %s" % (counter, reason))
+        self.reason = reason
+        self.counter = counter
+
+
+class Device:
+    """One board. Every construction takes a new boot number, kept on flash.
+
+    `link` comes from `birthkey.modem.open`; `server` is (host, port); `server_key` and
+    the optional `backup_key` are public keys, 128 hex digits. `path` is the folder on
+    flash that holds the identity, `outbox` the bytes of RAM for messages that wait.
+    `problem` says in a sentence why the last attempt failed, None after a success.
+    """
+
+    def __init__(
+        self,
+        link,
+        *,
+        server,
+        server_key,
+        backup_key=None,
+        board="board",
+        firmware="0",
+        claim=None,
+        path="/birthkey",
+        sources=None,
+        personalisation=b"",
+        outbox=8192,
+    ):
+        keys = [_public_key(server_key)]
+        if backup_key:
+            keys.append(_public_key(backup_key))
+        if claim is not None:
+            claim = _unhex(claim, 16, "a claim code has 32 hex digits")
+        store = Keystore(path)
+        self._identity = Identity(store, sources or entropy.SOURCES, personalisation)
+        self._enrolment = Enrolment(store, thumbprint(keys[0])[:16])
+        self._session = Session(self._identity, keys)
+        self._outbox = Outbox(self._identity.boot, outbox)
+        self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
+        self._transport = Tcp(link, *server)
+        self._enrol_body = self._enrolment.body(self._identity.public, board, firmware, claim)
+        self._enrol = None
+        self._clone_status = None
+        self._silences = 0
+        self._waited_ms = 0
+        self.problem = None
+        self.dropped = 0
+        self.unopened = 0
+
+    @property
+    def device_id(self):
+        """16 bytes: the beginning of the public key's thumbprint."""
+        return self._identity.device_id
+
+    @property
+    def boot(self):
+        return self._identity.boot
+
+    @property
+    def born(self):
+        """True when this start made the birth key."""
+        return self._identity.born
+
+    @property
+    def enrolled(self):
+        return not self._enrolment.needed
+
+    @property
+    def queued(self):
+        """How many readings wait for the server's acknowledgement."""
+        return len(self._outbox)
+
+    def send(self, body, wait_ms=15000):
+        """Queue a reading, a map or a SenML pack, and try for `wait_ms` to deliver it.
+
+        True when the server has stored it, False when it is still queued: `problem`
+        says why, and the next `send` or `deliver` goes on. Raises OutboxFull, ValueError
+        for a body that cannot be sent, and Refused.
+        """
+        return run(self.send_steps(body, wait_ms))
+
+    async def asend(self, body, wait_ms=15000):
+        """`send` for asyncio."""
+        return await arun(self.send_steps(body, wait_ms))
+
+    def send_steps(self, body, wait_ms):
+        """`send` as a generator that yields whenever it has to wait."""
+        message.check_data(body)
+        self._outbox.append(message.DATA, body)
+        return (yield from self.deliver_steps(wait_ms))
+
+    def deliver(self, wait_ms=15000):
+        """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is."""
+        return run(self.deliver_steps(wait_ms))
+
+    async def adeliver(self, wait_ms=15000):
+        """`deliver` for asyncio."""
+        return await arun(self.deliver_steps(wait_ms))
+
+    def deliver_steps(self, wait_ms):
+        """`deliver` as a generator that yields whenever it has to wait."""
+        deadline = ticks_add(ticks_ms(), wait_ms)
+        try:
+            while True:
+                item = self._next()
+                if item is None:
+                    return True
+                now = ticks_ms()
+                if ticks_diff(deadline, now) <= 0:
+                    return False
+                if not self._backoff.ready(now):
+                    yield
+                    continue
+                try:
+                    answered = yield from self._exchange(item, deadline)
+                except ModemError as error:
+                    self.problem = str(error)
+                    answered = False
+                if answered:
+                    self._backoff.reset()
+                else:
+                    self._backoff.fail(ticks_ms())
+        finally:
+            # Ticks wrap: an age is only known while somebody counts.
+            self._session.forget()
+
+    def _next(self):
+        """What is to be sent now: enrolment first, then news of a clone, then readings."""
+        if self._enrolment.needed:
+            if self._enrol is None:
+                self._enrol = self._outbox.make(message.ENROL, self._enrol_body)
+            return self._enrol
+        return self._clone_status or self._outbox.oldest()
+
+    def _exchange(self, item, deadline):
+        """Send an item once; True when an answer settled it."""
+        if not self._transport.connected:
+            yield from self._transport.open()
+        sealed = self._session.seal(item.counter, item.encoded, ticks_ms())
+        yield from self._transport.send(sealed)
+        began = ticks_ms()
+        # Callers may wait for less than an answer takes: a server is silent when it has
+        # been waited for so long in all.
+        until = ticks_add(began, _ANSWER_MS - self._waited_ms)
+        while True:
+            now = ticks_ms()
+            left = ticks_diff(until, now)
+            if left <= 0:
+                yield from self._silence()
+                return False
+            left = min(left, ticks_diff(deadline, now))
+            if left <= 0:
+                self._waited_ms += ticks_diff(now, began)
+                self.problem = self.problem or "the server has not answered yet"
+                return False
+            frame = yield from self._transport.receive(left)
+            if frame is None:
+                continue
+            try:
+                kind, counter, body = self._session.open(frame, ticks_ms())
+            except ValueError:
+                # Anyone on the way can send bytes: not a reason to give up on the answer.
+                self.unopened += 1
+                continue
+            self._watch_for_clone(body[0])
+            if counter == item.counter:
+                self._silences = self._waited_ms = 0
+                return self._answered(item, kind, body)
+
+    def _silence(self):
+        self.problem = "no answer that opens came in %d s: is the server's key the right one?" % (
+            _ANSWER_MS // 1000
+        )
+        self._waited_ms = 0
+        self._silences += 1
+        if self._silences % _SILENCES_BEFORE_BACKUP == 0:
+            self._session.switch_server()
+        yield from self._transport.close()
+
+    def _answered(self, item, kind, body):
+        """Act on an authentic answer about `item`; True when that settles it."""
+        if kind == message.ACKNOWLEDGE:
+            self.problem = None
+            if item is self._enrol:
+                self._enrolment.accepted()
+            self._settle(item)
+            return True
+        if kind != message.REFUSE:
+            return False
+        reason = body[1]
+        if reason in message.TRANSIENT:
+            if reason == "unknown-device":
+                self._enrolment.forgotten()
+            self.problem = "the server keeps this board waiting: " + reason
+            return False
+        self.problem = "the server refused for good: " + reason
+        self._settle(item)
+        self.dropped += item.kind == message.DATA
+        raise Refused(reason, item.counter)
+
+    def _settle(self, item):
+        if item is self._enrol:
+            self._enrol = None
+        elif item is self._clone_status:
+            self._clone_status = None
+        else:
+            self._outbox.remove(item)
+
+    def _watch_for_clone(self, newest):
+        # Only a second holder of this board's key can have booted further than it.
+        if newest > self.boot and self._clone_status is None:
+            self._clone_status = self._outbox.make(message.STATUS, {1: newest})
+
+
+def _public_key(text):
+    return _unhex(text, 64, "a server key has 128 hex digits, as `birthkey server-key` prints it")
+
+
+def _unhex(text, size, complaint):
+    try:
+        raw = unhexlify(text)
+    except ValueError:
+        raise ValueError(complaint)
+    if len(raw) != size:
+        raise ValueError(complaint)
+    return raw

@@ -1,0 +1,96 @@
+"""ESP-AT of Espressif: Wi-Fi and Ethernet modules, from AT 1.7 of the ESP8266 on."""
+
+from birthkey._port import const
+from birthkey.modem import NetworkRefused
+from birthkey.modem.at import BUSY, CLOSED, OFFLINE, READABLE, RESTARTED, number
+
+_LINKS = const(5)
+_JOIN_MS = const(30_000)  # the module itself gives up after 15 s, then DHCP
+_OPEN_MS = const(30_000)
+_CLOSE_MS = const(10_000)
+
+_REFUSALS = {
+    1: "the connection timed out: check the signal",
+    2: "wrong password",
+    3: "no access point of that name: check the name, the distance and that it is 2.4 GHz",
+}
+
+
+def _quoted(name, text, most):
+    """Quote and escape a string, so that it cannot end the command it stands in."""
+    if len(text.encode()) > most or any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+        raise ValueError("%s must be at most %d bytes, no control characters" % (name, most))
+    return '"' + "".join(["\\" + c if c in '\\",' else c for c in text]) + '"'
+
+
+class Dialect:
+    """ESP-AT; joins the access point `ssid`, or leaves the network alone without one."""
+
+    OPTIONS = ("ssid", "password")
+    LINE_LIMIT = 256
+    LINKS = _LINKS
+    SEND_MAX = 2048
+    READ_MAX = 2048
+    PROTOCOLS = ("TCP", "UDP")
+    PROMPT = b">"
+    RESET = "AT+RST"
+    FINALS = {b"SEND OK": True, b"SEND FAIL": False, b"FAIL": False}
+    CODES = (
+        (b"+IPD,", READABLE, 1),
+        (b"ready", RESTARTED, None),
+        (b"busy ", BUSY, None),
+        (b"WIFI DISCONNECT", OFFLINE, None),
+        (b"+ETH_DISCONNECTED", OFFLINE, None),
+    ) + tuple([(b"%d,CLOSED" % link, CLOSED, 0) for link in range(_LINKS)])
+    HEADERS = (
+        (b"+CIPRECVDATA:", ord(","), 1, None, None),
+        (b"+CIPRECVDATA,", ord(":"), 1, None, None),  # AT 1.7, contrary to its manual
+        (b"+IPD,", ord(":"), 2, 1, 2920),
+    )
+
+    def __init__(self, ssid=None, password=""):
+        self._join = None
+        self.passive = False  # the modem keeps received data until they are asked for
+        if ssid:
+            self._ssid = ssid
+            self._join = "AT+CWJAP=%s,%s" % (
+                _quoted("ssid", ssid, 32),
+                _quoted("password", password, 64),
+            )
+
+    def bring_up(self, modem):
+        # Not every firmware has all of these, or anything to do for them: a refusal is
+        # no failure. Links of an earlier life of this board are closed.
+        for line in ("ATE0", "AT+CWMODE=1", "AT+CIPDINFO=0", "AT+CIPCLOSE=%d" % _LINKS):
+            yield from modem.command(line)
+        if self._join and not (yield from modem.command(self._join, _JOIN_MS)):
+            raise NetworkRefused("Wi-Fi '%s' refused: %s." % (self._ssid, _refusal(modem)))
+        if not (yield from modem.command("AT+CIPMUX=1")):
+            return "AT+CIPMUX=1"
+        self.passive = (yield from modem.command("AT+CIPRECVMODE=1")) or (
+            yield from modem.command("AT+CIPRECVTYPE=%d,1" % _LINKS)  # since 3.3
+        )
+        return None
+
+    def open(self, modem, link, protocol, host, port):
+        line = 'AT+CIPSTART=%d,"%s","%s",%d' % (link, protocol, host, port)
+        return modem.command(line, _OPEN_MS)
+
+    def send(self, modem, link, data, timeout_ms):
+        line = "AT+CIPSEND=%d,%d" % (link, len(data))
+        return modem.transfer(line, data, b"SEND OK", timeout_ms)
+
+    def read(self, modem, link, length):
+        if not self.passive:
+            return False
+        return (yield from modem.command("AT+CIPRECVDATA=%d,%d" % (link, length)))
+
+    def close(self, modem, link):
+        return modem.command("AT+CIPCLOSE=%d" % link, _CLOSE_MS)
+
+
+def _refusal(modem):
+    for line in modem.lines:
+        if line.startswith(b"+CWJAP:"):
+            return _REFUSALS.get(number(line, 1), "the connection failed")
+    return "the modem gave no reason"

@@ -1,0 +1,186 @@
+"""One connection through a modem, as generators and as a MicroPython stream."""
+
+import io
+
+from birthkey._port import const, run, ticks_add, ticks_diff, ticks_ms
+from birthkey.modem import ModemClosed
+
+_SEND_MS = const(15_000)
+# A code can be lost on the UART, and some modems announce new data only after the old
+# ones were read: so ask now and then, even when nothing was announced.
+_PROBE_MS = const(1000)
+
+_POLL = const(3)
+_CLOSE = const(4)
+_POLL_READ = const(1)
+_POLL_WRITE = const(4)
+_EINVAL = const(22)
+_ECONNRESET = const(104)
+_ETIMEDOUT = const(110)
+
+
+class Stream(io.IOBase):
+    """One connection; made by `Modem.connect`."""
+
+    def __init__(self, modem, link, buffer):
+        self.link = link
+        self.deadline = None  # ticks_ms after which `readinto` and `write` give up
+        self.pending = False  # the modem may hold data for this link
+        self.ended = False  # the peer closed; what the modem holds can still be read
+        self.failure = None
+        self.released = False  # the finaliser asked to close it
+        self._modem = modem
+        self._buffer = buffer  # a memoryview
+        self._start = 0
+        self._end = 0
+        self._read_at = ticks_ms()
+
+    @property
+    def connected(self):
+        return not self.ended and self.failure is None
+
+    @property
+    def buffered(self):
+        return self._end - self._start
+
+    @property
+    def space(self):
+        return len(self._buffer) - self.buffered
+
+    # What the modem calls.
+
+    def put(self, data):
+        """Append received data; more than fits breaks the stream, for nothing may be lost."""
+        if self.failure is not None:
+            return
+        if len(data) > self.space:
+            self.fail(
+                ModemClosed(
+                    "The modem pushed more data than the receive buffer of %d bytes holds: "
+                    "raise `buffer_size`." % len(self._buffer)
+                )
+            )
+            return
+        if len(data) > len(self._buffer) - self._end:
+            self._buffer[: self.buffered] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, self.buffered
+        self._buffer[self._end : self._end + len(data)] = data
+        self._end += len(data)
+
+    def fail(self, error):
+        """End the stream at once; what it had received is dropped."""
+        if self.failure is None:
+            self.failure = error
+        self._start = self._end = 0
+
+    def detach(self, error):
+        """End the stream for good; give its buffer back."""
+        self.fail(error)
+        buffer, self._buffer = self._buffer, None
+        return buffer
+
+    def check(self):
+        """Raise what ended the stream, if anything did."""
+        if self.failure is not None:
+            raise type(self.failure)(*self.failure.args)
+        if self.ended:
+            raise ModemClosed("The server closed the connection.")
+
+    def asking(self):
+        """Note that the modem is being asked for data."""
+        self.pending = False
+        self._read_at = ticks_ms()
+
+    # Generators.
+
+    def send(self, data, timeout_ms=_SEND_MS):
+        """Send all of data; raises ModemError, after which the connection is over."""
+        view = memoryview(data)
+        most = self._modem.dialect.SEND_MAX
+        deadline = ticks_add(ticks_ms(), timeout_ms)
+        for at in range(0, len(view), most):
+            left = ticks_diff(deadline, ticks_ms())
+            yield from self._modem.send(self, view[at : at + most], left)
+
+    def receive(self, buffer, timeout_ms):
+        """Fill buffer with what came; give the number of bytes, 0 for none in time.
+
+        Raises ModemClosed when the peer closed and everything has been read.
+        """
+        deadline = ticks_add(ticks_ms(), timeout_ms)
+        while True:
+            self._modem.pump()
+            length = self._take(buffer)
+            if length:
+                return length
+            if self._due():
+                yield from self._modem.read(self)
+                continue
+            self.check()
+            if ticks_diff(deadline, ticks_ms()) <= 0:
+                return 0
+            yield
+
+    def close(self):
+        """Close the connection; never raises."""
+        return self._modem.close(self)
+
+    # MicroPython's stream protocol, for TLS: synchronous, with errors as numbers.
+
+    def readinto(self, buffer):
+        """Give n, None for nothing yet, -104 for closed, -110 past the deadline; never 0."""
+        try:
+            self._modem.pump()
+            if not self.buffered and self._due() and not self._modem.busy:
+                run(self._modem.read(self))
+            length = self._take(buffer)
+            if length:
+                return length
+            if not self.connected and not (self.pending and self.failure is None):
+                return -_ECONNRESET
+            return -_ETIMEDOUT if self._late() else None
+        except Exception as error:  # TLS must see a number, whatever happened
+            self.fail(ModemClosed(str(error)))
+            return -_ECONNRESET
+
+    def write(self, data):
+        """Give how many bytes were sent, None for later, -104 or -110."""
+        try:
+            if self._late():
+                return -_ETIMEDOUT
+            if self._modem.busy:
+                return None
+            piece = memoryview(data)[: self._modem.dialect.SEND_MAX]
+            if len(piece):
+                run(self._modem.send(self, piece, _SEND_MS))
+            return len(piece)
+        except Exception as error:
+            self.fail(ModemClosed(str(error)))
+            return -_ECONNRESET
+
+    def ioctl(self, request, argument):
+        if request == _POLL:
+            self._modem.pump()
+            ready = _POLL_WRITE if self.connected else _POLL_READ | _POLL_WRITE
+            if self.buffered or self.pending:
+                ready |= _POLL_READ
+            return ready & argument
+        if request == _CLOSE:
+            self.released = True  # the finaliser may be calling, and the heap be locked
+            return 0
+        return -_EINVAL
+
+    def _take(self, buffer):
+        length = min(len(buffer), self.buffered)
+        if length:
+            memoryview(buffer)[:length] = self._buffer[self._start : self._start + length]
+            self._start += length
+        return length
+
+    def _due(self):
+        if self.failure is not None:
+            return False
+        return self.pending or ticks_diff(ticks_ms(), self._read_at) >= _PROBE_MS
+
+    def _late(self):
+        return self.deadline is not None and ticks_diff(self.deadline, ticks_ms()) <= 0

@@ -1,0 +1,105 @@
+"""One boot's sealed conversation with the server: messages in, frames out, and back.
+
+No I/O: the caller carries the bytes and tells the time in milliseconds of `ticks_ms`.
+"""
+
+from birthkey import cose, message
+from birthkey._port import const, ticks_diff
+from birthkey.crypto import hpke
+
+_ANSWER_AGE = const(30000)
+_MAX_IN_FLIGHT = const(8)
+_LAST_FRAME = const(0xFFFFFFFF)
+
+
+class Session:
+    """HPKE contexts of this boot, one for each server key, made on first use.
+
+    One ephemeral key and one row of frame numbers serve all of them.
+    """
+
+    def __init__(self, identity, server_keys):
+        self._identity = identity
+        self._server_keys = server_keys
+        self._seed = identity.ephemeral_seed()
+        self._peers = [None] * len(server_keys)
+        self._server = 0
+        self._number = 0
+        self._in_flight = []
+
+    def switch_server(self):
+        """Seal to the next server key from now on, when there is more than one."""
+        self._server = (self._server + 1) % len(self._server_keys)
+
+    def seal(self, counter, encoded, now):
+        """A new frame around an encoded message; each call uses a frame number up."""
+        if self._number > _LAST_FRAME:
+            raise RuntimeError("all frame numbers of this boot are used up: restart the board")
+        peer = self._peers[self._server]
+        if peer is None:
+            peer = _Peer(self._server_keys[self._server], self._seed)
+            self._peers[self._server] = peer
+        identity = self._identity
+        aad = cose.uplink_aad(peer.server_id, peer.enc, identity.boot)
+        signed = identity.sign(encoded, aad)
+        number = self._number
+        self._number += 1
+        frame = cose.sealed_frame(
+            peer.context, peer.server_id, peer.enc, identity.boot, number, signed
+        )
+        if len(self._in_flight) == _MAX_IN_FLIGHT:
+            self._in_flight.pop(0)
+        iv = cose.partial_iv(identity.boot, number)
+        self._in_flight.append(_InFlight(iv, counter, peer, now))
+        return frame
+
+    def open(self, frame, now):
+        """(type, counter, body) of an answer.
+
+        ValueError when it is not authentic, not to one of the frames of the last
+        30 s, or the second of its kind.
+        """
+        answer = cose.Answer(frame)
+        for sent in self._in_flight:
+            if sent.iv == answer.partial_iv:
+                break
+        else:
+            raise ValueError("an answer to no frame that is under way")
+        if ticks_diff(now, sent.sealed_at) > _ANSWER_AGE:
+            raise ValueError("an answer that comes too late")
+        encoded = answer.open(sent.peer.down_key, self._identity.device_id)
+        kind, counter, body = message.decode_downlink(encoded)
+        if kind == message.COMMAND:
+            if not sent.answered or sent.commanded:
+                raise ValueError("a command out of turn")
+            sent.commanded = True
+        else:
+            if sent.answered:
+                raise ValueError("a second answer to one frame")
+            if counter != sent.counter:
+                raise ValueError("an answer about another message")
+            sent.answered = True
+        return kind, counter, body
+
+    def forget(self):
+        """Open no more answers to what was sealed until now."""
+        self._in_flight.clear()
+
+
+class _Peer:
+    """A server key, and this boot's HPKE context with it."""
+
+    def __init__(self, server_key, seed):
+        self.server_id = cose.thumbprint(server_key)[:16]
+        self.enc, self.context = hpke.setup_sender(server_key, cose.hpke_info(self.server_id), seed)
+        self.down_key = self.context.export(b"birthkey/1 down", 32)
+
+
+class _InFlight:
+    def __init__(self, iv, counter, peer, now):
+        self.iv = iv
+        self.counter = counter
+        self.peer = peer
+        self.sealed_at = now
+        self.answered = False
+        self.commanded = False

@@ -1,0 +1,84 @@
+"""What tests of the crypto package need beside it in the device's own interpreter."""
+
+import gc
+
+from birthkey.crypto import chacha20poly1305, entropy
+
+
+class Noise:
+    """An entropy source that plays back what it was given."""
+
+    def __init__(self, samples):
+        self._samples = samples
+
+    def read(self, count):
+        return self._samples[:count]
+
+
+class _Os:
+    """Stands in for `os` with a generator whose output is known."""
+
+    def __init__(self, output):
+        self._output = output
+
+    def urandom(self, count):
+        return self._output[:count]
+
+
+def _with(name, stand_in, function, *args):
+    original = getattr(entropy, name)
+    setattr(entropy, name, stand_in)
+    try:
+        return function(*args)
+    finally:
+        setattr(entropy, name, original)
+
+
+def collect(samples_of_sources, personalisation=b""):
+    """`entropy.collect` from (name, samples, claim)."""
+    sources = [
+        entropy.Source(name, Noise(samples).read, claim)
+        for name, samples, claim in samples_of_sources
+    ]
+    return entropy.collect(sources, personalisation)
+
+
+def collect_with_urandom(output, samples_of_sources, personalisation):
+    return _with("os", _Os(output), collect, samples_of_sources, personalisation)
+
+
+def jitter_of_a_standing_clock(count):
+    return _with("ticks_us", lambda: 7, entropy.timing_jitter, count)
+
+
+def seal_buffers(key, nonce, plaintext, aad):
+    """`seal` of a bytearray with memoryviews into a bigger buffer."""
+    padded = b"<" + aad + b">"
+    aad = memoryview(padded)[1 : 1 + len(aad)]
+    return chacha20poly1305.seal(bytearray(key), memoryview(nonce), bytearray(plaintext), aad)
+
+
+def open_buffers(key, nonce, sealed, aad):
+    return chacha20poly1305.open(
+        memoryview(key), bytearray(nonce), memoryview(sealed), bytearray(aad)
+    )
+
+
+def chacha20(key, nonce, counter, data):
+    target = bytearray(len(data))
+    chacha20poly1305._ChaCha20(key, nonce, counter).xor(data, target)
+    return target
+
+
+def chacha20_garbage(blocks):
+    """Bytes of heap that so many blocks of key stream leave behind (MicroPython only)."""
+    stream = chacha20poly1305._ChaCha20(bytes(32), bytes(12), 0)
+    source = bytes(64 * blocks)
+    target = bytearray(64 * blocks)
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    stream.xor(source, target)
+    garbage = gc.mem_alloc() - before
+    gc.enable()
+    return garbage
