@@ -1,0 +1,20 @@
+"""The one error for a frame that is not believed."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Layer: TypeAlias = Literal["framing", "cbor", "seal", "cose", "signature", "replay", "policy"]
+
+
+class FrameError(ValueError):
+    """A frame that gets silence.
+
+    `layer` names the check that refused it, as in docs/protocol.md; `reason` is a sentence
+    for a person: what was wrong, where, and what to do about it when something can be done.
+    """
+
+    def __init__(self, layer: Layer, reason: str) -> None:
+        super().__init__(f"{layer}: {reason}")
+        self.layer: Layer = layer
+        self.reason = reason
