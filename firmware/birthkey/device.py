@@ -10,7 +10,7 @@ from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
 from birthkey.keystore import Keystore
 from birthkey.modem import ModemError
-from birthkey.outbox import Backoff, Outbox
+from birthkey.outbox import Backoff, Outbox, Spool
 from birthkey.session import Session
 from birthkey.transport.tcp import Tcp
 
@@ -34,7 +34,8 @@ class Device:
 
     `link` comes from `birthkey.modem.open`; `server` is (host, port); `server_key` and
     the optional `backup_key` are public keys, 128 hex digits. `path` is the folder on
-    flash that holds the identity, `outbox` the bytes of RAM for messages that wait.
+    flash that holds the identity. Readings that wait are kept in RAM, at most `outbox`
+    bytes; with `spool=BYTES` they are kept on flash instead, and outlive reboots.
     `problem` says in a sentence why the last attempt failed, None after a success.
     """
 
@@ -52,6 +53,7 @@ class Device:
         sources=None,
         personalisation=b"",
         outbox=8192,
+        spool=0,
     ):
         keys = [_public_key(server_key)]
         if backup_key:
@@ -62,7 +64,10 @@ class Device:
         self._identity = Identity(store, sources or entropy.SOURCES, personalisation)
         self._enrolment = Enrolment(store, thumbprint(keys[0])[:16])
         self._session = Session(self._identity, keys)
-        self._outbox = Outbox(self._identity.boot, outbox)
+        if spool:
+            self._outbox = Spool(self._identity.boot, spool, Keystore(path + "/spool"))
+        else:
+            self._outbox = Outbox(self._identity.boot, outbox)
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
         self._transport = Tcp(link, *server)
         self._enrol_body = self._enrolment.body(self._identity.public, board, firmware, claim)
@@ -93,6 +98,11 @@ class Device:
         return not self._enrolment.needed
 
     @property
+    def damaged(self):
+        """How many spooled readings were found damaged on flash since this start."""
+        return self._outbox.damaged
+
+    @property
     def queued(self):
         """How many readings wait for the server's acknowledgement."""
         return len(self._outbox)
@@ -113,7 +123,7 @@ class Device:
     def send_steps(self, body, wait_ms):
         """`send` as a generator that yields whenever it has to wait."""
         message.check_data(body)
-        self._outbox.append(message.DATA, body)
+        self._outbox.append(body)
         return (yield from self.deliver_steps(wait_ms))
 
     def deliver(self, wait_ms=15000):

@@ -13,8 +13,11 @@ from birthkey._port import const, sync
 
 _MAGIC = b"BKR1"
 _OVERHEAD = const(22)
+_FRESH = ".new"
 _ENOENT = const(2)
 _EEXIST = const(17)
+
+_SUPERBLOCKS = const(2)
 
 
 class KeystoreError(Exception):
@@ -32,13 +35,14 @@ class Keystore:
             if error.args[0] != _EEXIST:
                 raise KeystoreError("cannot make the folder %s on flash: %s" % (path, error))
 
-    def read(self, name, size):
-        """The payload, `size` bytes, or None when there is no such record."""
-        raw = self._read_file(self._file(name), size)
+    def read(self, name, least, most=0):
+        """The payload, `least` to `most` bytes, or None when there is no such record."""
+        most = max(least, most)
+        raw = self._read_file(self._file(name), most)
         if raw is None:
             return None
         payload = raw[6:-16]
-        if raw != _record(payload) or len(payload) != size:
+        if raw != _record(payload) or not least <= len(payload) <= most:
             raise KeystoreError(
                 "the record %s is damaged. It is kept as it is: a damaged board is repaired "
                 "or replaced, never given a new identity in silence" % self._file(name)
@@ -49,16 +53,38 @@ class Keystore:
         """Replace the record; KeystoreError when flash does not keep it."""
         record = _record(payload)
         final = self._file(name)
-        fresh = final + ".new"
         try:
-            with open(fresh, "wb") as file:
+            with open(final + _FRESH, "wb") as file:
                 file.write(record)
                 sync(file)
-            os.rename(fresh, final)
+            os.rename(final + _FRESH, final)
         except OSError as error:
             raise KeystoreError("cannot write %s to flash: %s" % (final, error))
         if self._read_file(final, len(payload)) != record:
             raise KeystoreError("flash did not keep %s as it was written" % final)
+
+    def remove(self, name):
+        """Delete a record."""
+        try:
+            os.remove(self._file(name))
+        except OSError as error:
+            raise KeystoreError("cannot remove %s from flash: %s" % (self._file(name), error))
+
+    def sizes(self):
+        """{name: bytes of payload, as far as the file's size tells} of all records.
+
+        What a power cut left of a record that was being written is removed.
+        """
+        found = {}
+        try:
+            for name in os.listdir(self._path):
+                if name.endswith(_FRESH):
+                    os.remove(self._file(name))
+                else:
+                    found[name] = max(os.stat(self._file(name))[6] - _OVERHEAD, 0)
+        except OSError as error:
+            raise KeystoreError("cannot list %s on flash: %s" % (self._path, error))
+        return found
 
     def _file(self, name):
         return self._path + "/" + name
@@ -72,6 +98,36 @@ class Keystore:
             if error.args[0] == _ENOENT:
                 return None
             raise KeystoreError("cannot read %s from flash: %s" % (path, error))
+
+
+def mount(device, path):
+    """Mount littlefs on a block device; a blank one is formatted, a damaged one never is.
+
+    Formatting writes the two superblocks and nothing else, so a flash whose other blocks
+    are erased has never held a folder, let alone a key.
+    """
+    import vfs
+
+    try:
+        filesystem = vfs.VfsLfs2(device)
+    except OSError:
+        if not _blank(device):
+            raise KeystoreError(
+                "flash holds data, but no file system that can be read: it is damaged, or was "
+                "in use before. It is left as it is; erase it only if no identity is on it"
+            )
+        vfs.VfsLfs2.mkfs(device)
+        filesystem = vfs.VfsLfs2(device)
+    vfs.mount(filesystem, path)
+
+
+def _blank(device):
+    block = bytearray(device.ioctl(5, 0))
+    for number in range(_SUPERBLOCKS, device.ioctl(4, 0)):
+        device.readblocks(number, block)
+        if block.count(b"\xff") != len(block):
+            return False
+    return True
 
 
 def _record(payload):

@@ -4,6 +4,7 @@ import os
 
 from birthkey import message
 from birthkey._port import const, ticks_add, ticks_diff
+from birthkey.keystore import KeystoreError
 
 _LAST_SEQUENCE = const(0xFFFFFFFF)
 
@@ -15,14 +16,16 @@ class OutboxFull(Exception):
 class Item:
     """A message: its counter and its encoding, which never change."""
 
-    def __init__(self, kind, counter, body):
+    def __init__(self, kind, counter, encoded):
         self.kind = kind
         self.counter = counter
-        self.encoded = message.encode(kind, counter, body)
+        self.encoded = encoded
 
 
 class Outbox:
     """Queue in RAM of at most `capacity` bytes of messages, oldest first."""
+
+    damaged = 0
 
     def __init__(self, boot, capacity):
         self._boot = boot
@@ -34,31 +37,83 @@ class Outbox:
         return len(self._items)
 
     def make(self, kind, body):
-        """An item under the next counter, not queued."""
+        """An item under the next counter, not queued; ValueError when it cannot be sent."""
         if self._sequence > _LAST_SEQUENCE:
             raise RuntimeError("all counters of this boot are used up: restart the board")
-        item = Item(kind, self._boot << 32 | self._sequence, body)
+        counter = self._boot << 32 | self._sequence
+        item = Item(kind, counter, message.encode(kind, counter, body))
         self._sequence += 1
         return item
 
-    def append(self, kind, body):
-        """Queue a message; OutboxFull when it does not fit."""
-        item = self.make(kind, body)
-        if len(item.encoded) > self._room:
-            raise OutboxFull(
-                "%d messages wait and this one does not fit: deliver() first" % len(self._items)
-            )
-        self._room -= len(item.encoded)
+    def append(self, body):
+        """Queue a reading; OutboxFull when it does not fit."""
+        item = self.make(message.DATA, body)
+        self._take_room(len(item.encoded))
         self._items.append(item)
         return item
 
     def oldest(self):
+        """The item that waits the longest, None when none does."""
         return self._items[0] if self._items else None
 
     def remove(self, item):
         """Take out an item that the server has answered for good."""
         self._items.remove(item)
         self._room += len(item.encoded)
+
+    def _take_room(self, size):
+        if size > self._room:
+            raise OutboxFull("%d readings wait, and this one does not fit" % len(self))
+        self._room -= size
+
+
+class Spool(Outbox):
+    """The outbox on flash: a record for each message, named by its counter in hex digits.
+
+    Counters rise with boots and within them, so their order is that of the readings. A
+    record that is damaged is left where it is, counted in `damaged` and passed over.
+    """
+
+    def __init__(self, boot, capacity, store):
+        super().__init__(boot, capacity)
+        self._store = store
+        self._present = None
+        sizes = store.sizes()
+        self._items = sorted(sizes)
+        self._room -= sum(sizes.values())
+
+    def append(self, body):
+        item = self.make(message.DATA, body)
+        self._take_room(len(item.encoded))
+        name = _name(item.counter)
+        try:
+            self._store.write(name, item.encoded)
+        except KeystoreError:
+            self._room += len(item.encoded)
+            raise
+        self._items.append(name)
+        return item
+
+    def oldest(self):
+        while self._present is None and self._items:
+            name = self._items[0]
+            try:
+                encoded = self._store.read(name, 1, message.MAX_SIZE)
+                self._present = Item(message.DATA, int(name, 16), encoded)
+            except (KeystoreError, ValueError):
+                self.damaged += 1
+                self._items.pop(0)
+        return self._present
+
+    def remove(self, item):
+        self._store.remove(_name(item.counter))
+        self._items.pop(0)
+        self._present = None
+        self._room += len(item.encoded)
+
+
+def _name(counter):
+    return "%016x" % counter
 
 
 class Backoff:

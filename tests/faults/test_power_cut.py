@@ -1,0 +1,31 @@
+"""No power cut loses an identity, repeats a boot number or tears a reading."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from device import device_environment, micropython
+
+SCRIPT = Path(__file__).with_name("power_cut.py")
+
+# What may come of a cut; both kinds must have been seen, or the cuts missed the point.
+OUTCOMES = {
+    "first boot": {"no key yet", "the key was born"},
+    "60 later boots": {"next boot number", "a boot number skipped"},
+    "enrolment accepted": {"enrols again", "enrolled"},
+    "8 readings spooled": {"reading not taken", "reading kept"},
+    "8 readings acknowledged": {"reading still queued", "reading gone"},
+}
+
+
+def test_every_operation_on_flash_may_be_cut() -> None:
+    ran = subprocess.run(
+        [micropython(), str(SCRIPT)], env=device_environment(), capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert {row["scenario"]: set(row["outcomes"]) for row in rows} == OUTCOMES
+    for row in rows:
+        assert row["cuts"] == sum(row["outcomes"].values()) >= 9

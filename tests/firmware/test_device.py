@@ -1,0 +1,315 @@
+"""`Device` as an application uses it, against the real verifier and registry.
+
+The transport between them is a stand-in that loses, holds and spoils frames on request;
+the modem and real sockets have their own tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import birthkey.device
+from birthkey import Device, ModemError, OutboxFull, Refused
+from birthkey_host.enrolment import policy
+from birthkey_host.keys import ServerKey
+from birthkey_host.message import Message, Type
+from birthkey_host.registry import Registry
+from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.verifier import Verifier
+
+Tamper = Callable[[bytes], bytes | None]
+
+
+class Network:
+    """A server, and the way to it, on which `up` and `down` may change or drop frames."""
+
+    def __init__(self, registry: Registry, key: ServerKey, policy_name: str = "open") -> None:
+        self.registry, self.key = registry, key
+        self.pipeline = Pipeline(Verifier([key], registry.lookup), registry, policy(policy_name))
+        self.up: Tamper = lambda frame: frame
+        self.down: Tamper = lambda frame: frame
+        self.reachable = True
+        self.frames: list[bytes] = []
+
+    def carry(self, frame: bytes) -> bytes | None:
+        self.frames.append(frame)
+        changed = self.up(frame)
+        answer = self.pipeline.handle(changed, "board") if changed else None
+        return self.down(answer) if answer else None
+
+
+class Transport:
+    """What `birthkey.transport.tcp.Tcp` offers, over a Network."""
+
+    def __init__(self, link: Network, host: str, port: int) -> None:
+        self.link, self.connected, self.answers = link, False, list[bytes]()
+
+    def open(self) -> Iterator[None]:
+        yield
+        if not self.link.reachable:
+            raise ModemError("cannot reach the server")
+        self.connected = True
+
+    def send(self, frame: bytes) -> Iterator[None]:
+        yield
+        answer = self.link.carry(frame)
+        if answer:
+            self.answers.append(answer)
+
+    def receive(self, timeout_ms: int) -> Iterator[None]:
+        yield
+        return self.answers.pop(0) if self.answers else None
+
+    def close(self) -> Iterator[None]:
+        self.connected = False
+        self.answers.clear()
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(birthkey.device, "Tcp", Transport)
+    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
+    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
+    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 30)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry(f"sqlite:///{tmp_path}/registry.sqlite3") as registry:
+        registry.create()
+        yield registry
+
+
+@pytest.fixture
+def network(registry: Registry) -> Network:
+    return Network(registry, ServerKey.generate())
+
+
+@pytest.fixture
+def start(network: Network, tmp_path: Path) -> Callable[..., Device]:
+    def start(**options: Any) -> Device:
+        options = {"path": str(tmp_path / "board"), "board": "test", **options}
+        key = options.pop("server_key", network.key.public.hex())
+        return Device(network, server=("server", 7155), server_key=key, **options)
+
+    return start
+
+
+Start = Callable[..., Device]
+
+
+def _bodies(registry: Registry) -> list[Any]:
+    messages = [Message.decode(row.message) for row in registry.messages()]
+    return [message.body for message in messages if message.type == Type.DATA]
+
+
+def test_a_new_board_enrols_and_its_reading_is_stored(start: Start, registry: Registry) -> None:
+    device = start()
+    assert device.born
+    assert not device.enrolled
+    assert device.send({"t": 21.5})
+    assert device.enrolled
+    assert _bodies(registry) == [{"t": 21.5}]
+    assert [row.type for row in registry.messages()] == [Type.ENROL, Type.DATA]
+
+
+def test_after_a_reboot_the_board_goes_on_without_enrolling(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    first = start()
+    first.send({"n": 1})
+    second = start()
+    assert (second.boot, second.born, second.enrolled) == (2, False, True)
+    assert second.device_id == first.device_id
+    assert second.send({"n": 2})
+    assert [row.type for row in registry.messages()] == [Type.ENROL, Type.DATA, Type.DATA]
+    assert _bodies(registry) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_board_that_waits_for_approval_keeps_its_readings(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    network.pipeline = Pipeline(
+        Verifier([network.key], registry.lookup), registry, policy("approve")
+    )
+    device = start()
+    assert not device.send({"n": 1}, wait_ms=300)
+    assert "pending" in device.problem
+    assert device.queued == 1
+    registry.approve(device.device_id, who="test", why="", now=time.time())
+    assert device.deliver()
+    assert device.problem is None
+    assert _bodies(registry) == [{"n": 1}]
+
+
+def test_readings_wait_while_the_server_is_out_of_reach(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start()
+    network.reachable = False
+    for number in range(3):
+        assert not device.send({"n": number}, wait_ms=5)
+    assert device.problem == "cannot reach the server"
+    network.reachable = True
+    assert device.deliver()
+    assert _bodies(registry) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_a_lost_frame_is_sealed_anew_and_stored_once(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start()
+    device.deliver()
+    lost = iter([None])
+    network.up = lambda frame: next(lost, frame)
+    assert device.send({"n": 1})
+    assert network.frames[-1] != network.frames[-2]
+    assert _bodies(registry) == [{"n": 1}]
+
+
+def test_a_lost_answer_makes_no_second_row(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start()
+    device.deliver()
+    lost = iter([None, None])
+    network.down = lambda answer: next(lost, answer)
+    assert device.send({"n": 1})
+    assert len(network.frames) == 4
+    assert _bodies(registry) == [{"n": 1}]
+
+
+def test_garbage_from_the_network_does_not_hide_the_answer(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start()
+    device.deliver()
+    real = Transport.send
+
+    def noisy(self: Transport, frame: bytes) -> Iterator[None]:
+        self.answers += [b"\xd0", bytes(4096), frame]
+        yield from real(self, frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "send", noisy)
+        assert device.send({"n": 1})
+    assert device.unopened == 3
+
+
+def test_a_server_with_another_key_is_not_believed(start: Start, network: Network) -> None:
+    device = start(server_key=ServerKey.generate().public.hex())
+    assert not device.send({"n": 1}, wait_ms=100)
+    assert "is the server's key the right one?" in device.problem
+    assert device.queued == 1
+
+
+def test_short_waits_add_up_to_a_silence(start: Start) -> None:
+    device = start(server_key=ServerKey.generate().public.hex())
+    device.send({"n": 1}, wait_ms=25)
+    assert device.problem == "the server has not answered yet"
+    for _ in range(20):
+        device.deliver(wait_ms=15)
+    assert "is the server's key the right one?" in device.problem
+
+
+def test_the_backup_key_is_tried_after_three_silences(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start(
+        server_key=ServerKey.generate().public.hex(), backup_key=network.key.public.hex()
+    )
+    assert device.send({"n": 1})
+    assert _bodies(registry) == [{"n": 1}]
+
+
+def test_a_server_that_lost_its_registry_is_enrolled_with_again(
+    start: Start, network: Network, tmp_path: Path
+) -> None:
+    device = start()
+    device.send({"n": 1})
+    with Registry(f"sqlite:///{tmp_path}/fresh.sqlite3") as fresh:
+        fresh.create()
+        network.pipeline = Pipeline(Verifier([network.key], fresh.lookup), fresh, policy("open"))
+        assert device.send({"n": 2})
+        assert _bodies(fresh) == [{"n": 2}]
+
+
+def test_a_refusal_for_good_is_raised_and_counted(
+    start: Start, registry: Registry, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = start()
+    device.deliver()
+    # The application's own check is out of the way, so that the server's is seen.
+    monkeypatch.setattr("birthkey.message.check_data", lambda body: None)
+    with pytest.raises(Refused, match="malformed"):
+        device.send(5)
+    assert (device.queued, device.dropped) == (0, 1)
+    assert device.send({"n": 1})
+
+
+def test_a_full_outbox_is_the_callers_to_handle(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    device = start(outbox=50)
+    network.reachable = False
+    for number in range(3):
+        assert not device.send({"n": number}, wait_ms=0)
+    with pytest.raises(OutboxFull, match="3 readings wait"):
+        device.send({"n": 3}, wait_ms=0)
+    network.reachable = True
+    assert device.deliver()
+    assert _bodies(registry) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_what_is_no_reading_is_refused_before_it_is_queued(start: Start) -> None:
+    device = start()
+    for body in (5, "t", b"t", None, [], [1], {1.5: 1}, {"t": object()}, {"t": bytes(4000)}):
+        with pytest.raises(ValueError, match=r"reading|CBOR|bytes"):
+            device.send(body)
+    assert device.queued == 0
+
+
+def test_spooled_readings_are_delivered_after_reboots_in_order(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    start().deliver()
+    network.reachable = False
+    for boot in range(3):
+        device = start(spool=1000)
+        for number in range(2):
+            assert not device.send({"boot": boot, "n": number}, wait_ms=0)
+    assert device.queued == 6
+    network.reachable = True
+    assert start(spool=1000).deliver()
+    assert _bodies(registry) == [{"boot": b, "n": n} for b in range(3) for n in range(2)]
+    assert start(spool=1000).queued == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ({"server_key": "00"}, "128 hex digits"),
+        ({"server_key": "zz" * 64}, "128 hex digits"),
+        ({"claim": "1234"}, "32 hex digits"),
+        ({"board": ""}, "printable ASCII"),
+        ({"board": "x" * 33}, "printable ASCII"),
+        ({"firmware": "1\n"}, "printable ASCII"),
+    ],
+)
+def test_a_wrong_configuration_is_said(
+    start: Start, option: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        start(**option)
+
+
+def test_asyncio_programs_await_the_same_thing(start: Start, registry: Registry) -> None:
+    assert asyncio.run(start().asend({"n": 1}))
+    assert _bodies(registry) == [{"n": 1}]
