@@ -1,0 +1,53 @@
+"""The command `birthkey`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birthkey_host.cli import devices, messages, server, tools
+from birthkey_host.cli.common import Commands, Place
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def place(
+    context: typer.Context,
+    home: Annotated[
+        Path,
+        typer.Option(envvar="BIRTHKEY_HOME", help="Where the server's key and registry are."),
+    ] = Path("birthkey-data"),
+    registry: Annotated[
+        str | None, typer.Option(metavar="URL", help="A registry elsewhere: a database URL.")
+    ] = None,
+) -> None:
+    """Boards that prove who they are: the server's side."""
+    context.obj = Place(home, registry)
+
+
+for name, command in (
+    ("init", server.init),
+    ("serve", server.serve),
+    ("server-key", server.server_key),
+    ("devices", devices.devices),
+    ("show", devices.show),
+    ("approve", devices.approve),
+    ("messages", messages.messages),
+    ("inspect", tools.inspect),
+    ("modem", tools.modem),
+):
+    app.command(name)(command)
+
+
+def main() -> None:
+    """The entry point of `birthkey`."""
+    app(prog_name="birthkey")

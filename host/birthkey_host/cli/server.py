@@ -1,0 +1,98 @@
+"""`birthkey init`, `serve` and `server-key`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Annotated
+
+import typer
+
+from birthkey_host.cli.common import Place, fail, group
+from birthkey_host.enrolment import POLICIES
+from birthkey_host.enrolment import policy as policy_named
+from birthkey_host.keys import ServerKey
+from birthkey_host.registry import RegistryError
+from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.server.tcp import TcpServer
+from birthkey_host.verifier import Verifier
+
+
+def init(context: typer.Context) -> None:
+    """Make the server's key and an empty registry."""
+    place: Place = context.obj
+    for path in (place.key_path, place.registry_path):
+        if path.exists():
+            fail(f"there is a {path} already; nothing was changed")
+    key = ServerKey.generate()
+    try:
+        place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key.save(place.key_path)
+    except OSError as error:
+        fail(f"cannot write {place.key_path}: {error.strerror}")
+    try:
+        with place.registry() as registry:
+            registry.create()
+    except RegistryError:
+        place.key_path.unlink()  # no board knows it yet, and a second try finds nothing in its way
+        raise
+    typer.echo(f"server id   {group(key.server_id)}")
+    typer.echo(f"public key  {key.public.hex()}")
+    typer.echo()
+    typer.echo(f"Keep a copy of {place.key_path}: boards answer to no other key.")
+    typer.echo('Put the public key into each board\'s birthkey.json, as its "server_key".')
+    typer.echo("Then start the server: birthkey serve")
+
+
+def server_key(context: typer.Context) -> None:
+    """Print the server's public key as boards are given it: 128 hex digits, x || y."""
+    typer.echo(context.obj.server_key().public.hex())
+
+
+def serve(
+    context: typer.Context,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+    ] = "127.0.0.1:7155",
+    policy: Annotated[
+        str, typer.Option(help=f"Who may enrol: {' or '.join(POLICIES)}.")
+    ] = "approve",
+) -> None:
+    """Serve boards over TCP until SIGINT or SIGTERM."""
+    place: Place = context.obj
+    host, port = _address(listen)
+    try:
+        chosen = policy_named(policy)
+    except ValueError as error:
+        fail(str(error), code=2)
+    key = place.server_key()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with place.open_registry() as registry:
+        pipeline = Pipeline(Verifier([key], registry.lookup), registry, chosen)
+        try:
+            asyncio.run(_serve(TcpServer(pipeline.handle), host, port))
+        except OSError as error:
+            fail(f"cannot listen on {listen}: {error.strerror or error}")
+
+
+async def _serve(server: TcpServer, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    for name, real_port in await server.start(host, port):
+        typer.echo(f"listening on {_join(name, real_port)}")
+    await stop.wait()
+    await server.stop()
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        fail(f"{listen!r} is not HOST:PORT", code=2)
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,233 @@
+"""The registry's tables, and how its database is opened.
+
+SQLite keeps its file in WAL mode with `synchronous=FULL`: a commit that returned survives a power
+cut. Nothing here is particular to SQLite but `open_engine`.
+"""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Double,
+    Enum,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import ForeignKey
+from sqlalchemy.types import TypeDecorator
+
+VERSION = 1
+"""Raised with every change of the tables."""
+
+IMMEDIATE = "birthkey_immediate"
+"""Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
+
+
+class State(enum.StrEnum):
+    """Where a device is in its life. `REVOKED` and `CLONED` are for ever."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    CLONED = "cloned"
+
+
+class Proof(enum.StrEnum):
+    """What proved that two holders share one key."""
+
+    COUNTER = "counter"  # one counter, two messages
+    BOOT = "boot"  # one boot number, two encapsulated keys
+    STATUS = "status"  # a board was told of a boot above its own
+
+
+class Action(enum.StrEnum):
+    """What an audit event tells."""
+
+    ENROLLED = "enrolled"
+    APPROVED = "approved"
+    CLONED = "cloned"
+    EXPIRED = "expired"
+
+
+class Unsigned64(TypeDecorator[int]):
+    """An integer in 0..2^64-1, kept as 8 big-endian bytes.
+
+    The integers of SQL end at 2^63-1; the bytes of both databases compare in the same order.
+    """
+
+    impl = LargeBinary(8)
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else value.to_bytes(8, "big")
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> int | None:
+        return None if value is None else int.from_bytes(value, "big")
+
+
+def _words(kind: type[enum.StrEnum]) -> Enum:
+    """A column that holds the words of `kind`, as text."""
+    return Enum(
+        kind,
+        native_enum=False,
+        length=16,
+        values_callable=lambda kind: [word.value for word in kind],
+    )
+
+
+class Base(DeclarativeBase):
+    """Times are Unix seconds. Boot numbers have 32 bits, counters 64."""
+
+    type_annotation_map = {
+        bytes: LargeBinary,
+        float: Double,
+        State: _words(State),
+        Proof: _words(Proof),
+        Action: _words(Action),
+    }
+
+
+class Meta(Base):
+    """One row. Appending to the audit chain locks it, so that the chain has one end."""
+
+    __tablename__ = "registry"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+
+
+class Device(Base):
+    """A bound key and what is known of its board. `newest`: highest boot seen, 0 for none."""
+
+    __tablename__ = "devices"
+
+    device_id: Mapped[bytes] = mapped_column(primary_key=True)
+    thumbprint: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]
+    board: Mapped[str] = mapped_column(String(32))
+    firmware: Mapped[str] = mapped_column(String(32))
+    state: Mapped[State] = mapped_column(index=True)
+    created: Mapped[float]
+    last_seen: Mapped[float | None]  # when a message was last stored
+    newest: Mapped[int] = mapped_column(BigInteger)
+
+
+class Approval(Base):
+    """An id that a person approved before the board's first contact; gone once it has enrolled."""
+
+    __tablename__ = "approvals"
+
+    device_id: Mapped[bytes] = mapped_column(primary_key=True)
+    approved: Mapped[float]
+
+
+class Frame:
+    """The columns with which a stored signature can be verified again."""
+
+    boot: Mapped[int] = mapped_column(BigInteger)
+    enc: Mapped[bytes]
+    server_id: Mapped[bytes]
+    signed_frame: Mapped[bytes]
+
+
+class Boot(Frame, Base):
+    """The first frame seen of each boot: another `enc` under the same number proves a clone."""
+
+    __tablename__ = "boots"
+
+    device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
+    boot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    first_seen: Mapped[float]
+
+
+class StoredMessage(Frame, Base):
+    """The log, which is the replay state too: each counter of a device is here once."""
+
+    __tablename__ = "messages"
+    __table_args__ = (UniqueConstraint("device_id", "counter"),)
+
+    number: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True
+    )
+    device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"))
+    counter: Mapped[int] = mapped_column(Unsigned64)
+    type: Mapped[int] = mapped_column(Integer)
+    message: Mapped[bytes]
+    sha256: Mapped[bytes]
+    received: Mapped[float]
+
+
+class Evidence(Frame, Base):
+    """The two frames, places 0 and 1, that proved a device cloned."""
+
+    __tablename__ = "evidence"
+
+    device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    proof: Mapped[Proof]
+    found: Mapped[float]
+
+
+class Event(Base):
+    """A link of the audit chain; `birthkey_host.events` says how it is hashed."""
+
+    __tablename__ = "events"
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[float]
+    who: Mapped[str]
+    action: Mapped[Action]
+    device_id: Mapped[bytes]  # no foreign key: an event outlives its device
+    why: Mapped[str]
+    hash: Mapped[bytes]
+
+
+def open_engine(url: str | URL, *, busy_timeout: float) -> Engine:
+    """An engine for `url`; nothing is connected yet. `busy_timeout`: seconds to wait for a lock.
+
+    Raises `sqlalchemy.exc.ArgumentError` for what is no database URL.
+    """
+    # Parameters hold frames: they have no place in an error message.
+    engine = create_engine(url, hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def connected(connection: sqlite3.Connection, record: Any) -> None:
+            connection.isolation_level = None  # the driver begins nothing on its own
+            for pragma in (
+                f"busy_timeout = {round(busy_timeout * 1000)}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+            ):
+                connection.execute(f"PRAGMA {pragma}").close()
+
+        @event.listens_for(engine, "begin")
+        def begun(connection: Connection) -> None:
+            # A transaction that reads first and then writes may find itself too late for the
+            # lock; one that will write takes it at once. This also is the lock of the device row.
+            immediate = connection.get_execution_options().get(IMMEDIATE)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def sqlite_file(engine: Engine) -> Path | None:
+    """Where SQLite keeps the database; None for other databases and for one in memory."""
+    url = engine.url
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from birthkey_host.cli import app
+from birthkey_host.keys import ServerKey
+from birthkey_host.message import Type
+from birthkey_host.reference_device import ReferenceDevice
+from command import Command, grouped
+from processes import ask, running
+from recording import data
+
+
+class TestInit:
+    def test_makes_key_and_registry_for_the_owner_only(self, nothing: Command) -> None:
+        lines = nothing("init").splitlines()
+        key = ServerKey.load(nothing.home / "server.key")
+        assert lines[0] == f"server id   {grouped(key.server_id)}"
+        assert lines[1] == f"public key  {key.public.hex()}"
+        assert lines[-1] == "Then start the server: birthkey serve"
+        assert nothing.home.stat().st_mode & 0o077 == 0
+        assert {path.name for path in nothing.home.iterdir()} >= {"server.key", "registry.sqlite3"}
+
+    def test_takes_its_home_from_the_environment(self, tmp_path: Path) -> None:
+        environment = {"BIRTHKEY_HOME": str(tmp_path / "elsewhere")}
+        result = CliRunner().invoke(app, ["init"], env=environment)
+        assert result.exit_code == 0
+        assert (tmp_path / "elsewhere" / "server.key").exists()
+
+    @pytest.mark.parametrize("kept", ["server.key", "registry.sqlite3"])
+    def test_never_overwrites(self, birthkey: Command, kept: str) -> None:
+        before = {path.name: path.read_bytes() for path in birthkey.home.iterdir()}
+        assert birthkey.fails("init").endswith("server.key already; nothing was changed")
+        for name in before.keys() - {kept}:
+            (birthkey.home / name).unlink()
+        assert birthkey.fails("init").endswith(f"{kept} already; nothing was changed")
+        assert [path.name for path in birthkey.home.iterdir()] == [kept]
+        assert (birthkey.home / kept).read_bytes() == before[kept]
+
+    def test_home_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        sentence = Command(tmp_path / "file" / "home").fails("init")
+        assert sentence == f"cannot write {tmp_path}/file/home/server.key: Not a directory"
+
+    def test_key_is_not_left_behind_without_a_registry(self, nothing: Command) -> None:
+        url = f"sqlite:///{nothing.home}/none/r.sqlite3"
+        assert nothing.fails("--registry", url, "init").startswith("cannot write")
+        assert list(nothing.home.iterdir()) == []
+
+    def test_registry_may_be_elsewhere(self, nothing: Command, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/elsewhere.sqlite3"
+        nothing("--registry", url, "init")
+        assert [path.name for path in nothing.home.iterdir()] == ["server.key"]
+        assert nothing("--registry", url, "devices").count("\n") == 1
+
+
+class TestServerKey:
+    def test_prints_only_the_digits(self, birthkey: Command) -> None:
+        assert re.fullmatch("[0-9a-f]{128}\n", birthkey("server-key"))
+
+    def test_damaged_key(self, birthkey: Command) -> None:
+        (birthkey.home / "server.key").write_text("-----BEGIN NOTHING-----\n")
+        assert "server.key is not an unencrypted PEM private key" in birthkey.fails("server-key")
+
+    def test_unreadable_key(self, birthkey: Command) -> None:
+        (birthkey.home / "server.key").unlink()
+        (birthkey.home / "server.key").mkdir()
+        assert birthkey.fails("server-key").startswith("cannot read ")
+
+
+class TestTrouble:
+    @pytest.mark.parametrize(
+        "command",
+        [["serve"], ["server-key"], ["devices"], ["messages"], ["show", "0" * 32]],
+        ids=" ".join,
+    )
+    def test_missing_home(self, nothing: Command, command: list[str]) -> None:
+        sentence = nothing.fails(*command)
+        assert sentence.startswith(f"there is no {nothing.home}/")
+        assert "`birthkey init` makes it" in sentence
+        assert not nothing.home.exists()
+
+    @pytest.mark.parametrize("command", ["serve", "devices", "messages"])
+    def test_damaged_registry(self, birthkey: Command, command: str) -> None:
+        for path in birthkey.home.glob("registry.sqlite3*"):
+            path.write_bytes(b"damaged, and long enough for a page" * 100)
+        sentence = birthkey.fails(command)
+        assert sentence == "the registry's database failed: file is not a database"
+
+    def test_url_that_is_none(self, birthkey: Command) -> None:
+        assert "of no use as a registry" in birthkey.fails("--registry", "nowhere", "devices")
+
+    @pytest.mark.parametrize("listen", ["7155", "host:", ":1", "host:x", "host:65536", "host:-1"])
+    def test_listen_address_that_is_none(self, birthkey: Command, listen: str) -> None:
+        sentence = birthkey.fails("serve", "--listen", listen, code=2)
+        assert sentence == f"{listen!r} is not HOST:PORT"
+
+    def test_policy_that_is_none(self, birthkey: Command) -> None:
+        sentence = birthkey.fails("serve", "--policy", "any", code=2)
+        assert sentence == "no policy 'any'; there are: approve, open"
+
+    @pytest.mark.parametrize("command", ["show", "approve"])
+    def test_beginning_of_an_id_is_not_enough(self, birthkey: Command, command: str) -> None:
+        sentence = birthkey.fails(command, "0123 4567", code=2)
+        assert sentence.startswith("an id has 32 hex digits, and this has 8: give the whole id")
+
+    @pytest.mark.parametrize("identity", ["", "xyz", "0" * 33, "0" * 31 + "g", "\u0661" * 32])
+    def test_id_that_is_none(self, birthkey: Command, identity: str) -> None:
+        sentence = birthkey.fails("show", identity, code=2)
+        assert sentence == "an id is 32 hex digits; `birthkey devices` lists them"
+
+    def test_id_that_nobody_has(self, birthkey: Command) -> None:
+        sentence = "there is no device " + " ".join(["0000"] * 8)
+        assert birthkey.fails("show", "0" * 32) == sentence
+        assert birthkey.fails("messages", "--device", "0" * 32) == sentence
+
+
+class TestServe:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_serves_until_it_is_told_to_stop(
+        self, birthkey: Command, board: ReferenceDevice, number: signal.Signals
+    ) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--policy", "open") as server:
+            line = server.line()
+            assert re.fullmatch(r"listening on 127\.0\.0\.1:[0-9]+", line)
+            address = line.split()[-1]
+            answer = board.open(ask(address, board.frame(board.enrol("pico", "1.0"))))
+            assert answer.type == Type.ACKNOWLEDGE
+            assert board.open(ask(address, board.frame(data(board)))).type == Type.ACKNOWLEDGE
+            ended, rest, log = server.stop(number)
+        assert (ended, rest) == (0, "")
+        name = board.device_id.hex()
+        assert [line.split(" ", 2)[2] for line in log.splitlines()] == [
+            f"INFO stored 1:0 from 127.0.0.1, device {name}",
+            f"INFO stored 1:1 from 127.0.0.1, device {name}",
+        ]
+        assert len(birthkey("messages").splitlines()) == 2
+
+    def test_address_in_use(self, birthkey: Command) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            sentence = birthkey.fails("serve", "--listen", address)
+        assert sentence.startswith(f"cannot listen on {address}: ")

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from birthkey_host.enrolment import Approve, Open
+from birthkey_host.keys import ServerKey
+from birthkey_host.message import Message, Reason, Status, Type
+from birthkey_host.reference_device import ReferenceDevice
+from birthkey_host.registry import Registry
+from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.verifier import Verifier
+from recording import count, data, execute
+
+NOW = 1_700_000_000.75
+
+
+@pytest.fixture
+def pipeline(server_key: ServerKey, registry: Registry) -> Pipeline:
+    verifier = Verifier([server_key], registry.lookup)
+    return Pipeline(verifier, registry, Open(), clock=lambda: NOW)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.fixture
+def enrolled(pipeline: Pipeline, board: ReferenceDevice) -> ReferenceDevice:
+    ask(pipeline, board, board.enrol("pico", "1.0"))
+    return board
+
+
+def ask(pipeline: Pipeline, board: ReferenceDevice, message: Message) -> Message:
+    answer = pipeline.handle(board.frame(message), "192.0.2.1")
+    assert answer is not None
+    return board.open(answer)
+
+
+def lines(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    found = [(record.levelname, record.getMessage()) for record in log.records]
+    log.clear()
+    return found
+
+
+def test_stored_message_is_acknowledged(
+    pipeline: Pipeline, registry: Registry, enrolled: ReferenceDevice
+) -> None:
+    message = data(enrolled)
+    answer = ask(pipeline, enrolled, message)
+    assert answer == Message(Type.ACKNOWLEDGE, message.counter, {0: 1})
+    assert [row.received for row in registry.messages()] == [NOW, NOW]
+
+
+def test_repeated_message_is_acknowledged_again(
+    pipeline: Pipeline, registry: Registry, enrolled: ReferenceDevice
+) -> None:
+    message = data(enrolled)
+    frame = enrolled.frame(message)
+    answers = [pipeline.handle(frame, "192.0.2.1") for _ in range(3)]
+    assert {enrolled.open(answer or b"").type for answer in answers} == {Type.ACKNOWLEDGE}
+    assert len(set(answers)) == 3  # each sealed under its own nonce
+    assert count(registry, "messages") == 2
+
+
+def test_refusal_names_its_reason(
+    server_key: ServerKey, registry: Registry, board: ReferenceDevice
+) -> None:
+    verifier = Verifier([server_key], registry.lookup)
+    strict = Pipeline(verifier, registry, Approve())
+    message = board.enrol("pico", "1.0")
+    answer = ask(strict, board, message)
+    assert answer == Message(Type.REFUSE, message.counter, {0: 0, 1: "pending"})
+
+
+def test_whole_life(server_key: ServerKey, registry: Registry, board: ReferenceDevice) -> None:
+    strict = Pipeline(Verifier([server_key], registry.lookup), registry, Approve())
+    reading = data(board)
+    enrol = board.enrol("pico", "1.0")
+    assert ask(strict, board, reading).body == {0: 0, 1: "unknown-device"}
+    assert ask(strict, board, enrol).body == {0: 0, 1: "pending"}
+    assert ask(strict, board, reading).body == {0: 0, 1: "pending"}
+    registry.approve(board.device_id, who="ada", why="", now=NOW)
+    assert ask(strict, board, enrol).type == Type.ACKNOWLEDGE
+    assert ask(strict, board, reading).type == Type.ACKNOWLEDGE
+    thief = ReferenceDevice(board.private, server_key.public, boot=2)
+    assert ask(strict, thief, data(thief)).body == {0: 2}
+    answer = ask(strict, board, data(board))
+    assert answer.body == {0: 2, 1: "stale-boot"}
+    status = board.message(Type.STATUS, Status(newest=2).body())
+    assert ask(strict, board, status).body == {0: 2, 1: "cloned"}
+    assert ask(strict, thief, data(thief)).body == {0: 2, 1: "cloned"}
+
+
+def test_time_is_told_after_its_question_is_stored(
+    pipeline: Pipeline, registry: Registry, enrolled: ReferenceDevice
+) -> None:
+    answer = ask(pipeline, enrolled, enrolled.message(Type.STATUS, {3: True}))
+    assert (answer.type, answer.body) == (Type.TIME, {0: 1, 1: int(NOW)})
+    assert count(registry, "messages") == 2
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x00", b"\xd0" * 40, bytes(5000)])
+def test_rubbish_gets_silence(pipeline: Pipeline, frame: bytes) -> None:
+    assert pipeline.handle(frame, "192.0.2.1") is None
+
+
+def test_stored_message_is_one_line(
+    pipeline: Pipeline, enrolled: ReferenceDevice, log: pytest.LogCaptureFixture
+) -> None:
+    log.clear()
+    ask(pipeline, enrolled, data(enrolled))
+    [(level, line)] = lines(log)
+    assert level == "INFO"
+    assert line == f"stored 1:1 from 192.0.2.1, device {enrolled.device_id.hex()}"
+
+
+def test_repeated_message_is_no_line(
+    pipeline: Pipeline, enrolled: ReferenceDevice, log: pytest.LogCaptureFixture
+) -> None:
+    message = data(enrolled)
+    ask(pipeline, enrolled, message)
+    log.clear()
+    ask(pipeline, enrolled, message)
+    assert lines(log) == []
+
+
+def test_every_refusal_is_one_line_with_layer_reason_source_and_device(
+    pipeline: Pipeline,
+    registry: Registry,
+    server_key: ServerKey,
+    board: ReferenceDevice,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    name = board.device_id.hex()
+    ask(pipeline, board, data(board))
+    [(level, line)] = lines(log)
+    assert level == "WARNING"
+    assert line.startswith("refused policy: unknown-device: ")
+    assert line.endswith(f" from 192.0.2.1, device {name}")
+
+    ask(pipeline, board, board.enrol("pico", "1.0"))
+    log.clear()
+    execute(registry, "UPDATE devices SET state = 'suspended'")
+    ask(pipeline, board, data(board))
+    [(_, line)] = lines(log)
+    assert line == f"refused policy: suspended from 192.0.2.1, device {name}"
+
+    execute(registry, "UPDATE devices SET state = 'active', newest = 9")
+    ask(pipeline, board, data(board))
+    [(_, line)] = lines(log)
+    assert line == f"refused replay: stale-boot from 192.0.2.1, device {name}"
+
+    frame = bytearray(board.frame(data(board)))
+    frame[-1] ^= 1
+    assert pipeline.handle(bytes(frame), "192.0.2.1") is None
+    [(_, line)] = lines(log)
+    assert line.startswith("refused seal: ")
+    assert line.endswith(" from 192.0.2.1")
+
+
+def test_message_that_could_not_be_stored_is_not_acknowledged(
+    pipeline: Pipeline,
+    registry: Registry,
+    enrolled: ReferenceDevice,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    execute(
+        registry,
+        "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    message = data(enrolled)
+    log.clear()
+    answer = ask(pipeline, enrolled, message)
+    assert answer.body == {0: 0, 1: Reason.BUSY}
+    assert [level for level, _ in lines(log)] == ["ERROR", "WARNING"]
+    execute(registry, "DROP TRIGGER full")
+    assert ask(pipeline, enrolled, message).type == Type.ACKNOWLEDGE
+
+
+def test_database_that_cannot_be_read_means_silence(
+    pipeline: Pipeline,
+    registry: Registry,
+    enrolled: ReferenceDevice,
+    tmp_path: Path,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    registry.close()
+    (tmp_path / "registry.sqlite3").write_bytes(b"no database at all, but long enough" * 100)
+    log.clear()
+    assert pipeline.handle(enrolled.frame(data(enrolled)), "192.0.2.1") is None
+    [(level, line)] = lines(log)
+    assert level == "ERROR"
+    assert "192.0.2.1" in line
+
+
+def test_restart_forgets_nothing(
+    pipeline: Pipeline,
+    server_key: ServerKey,
+    registry: Registry,
+    url: str,
+    enrolled: ReferenceDevice,
+) -> None:
+    message = data(enrolled)
+    ask(pipeline, enrolled, message)
+    registry.close()
+    with Registry(url) as reopened:
+        again = Pipeline(Verifier([server_key], reopened.lookup), reopened, Open())
+        assert ask(again, enrolled, message).type == Type.ACKNOWLEDGE
+        assert count(reopened, "messages") == 2
