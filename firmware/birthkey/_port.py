@@ -70,9 +70,13 @@ async def arun(steps):
     """Drive a generator of waiting steps from an asyncio task; give what it returns."""
     import asyncio
 
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        await asyncio.sleep(0.001)
+    try:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value
+            await asyncio.sleep(0.001)
+    finally:
+        # A cancelled task lets go of the modem at once: MicroPython finalises no generators.
+        steps.close()

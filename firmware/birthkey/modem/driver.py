@@ -121,9 +121,12 @@ class Modem:
 
     # What dialects call.
 
-    def command(self, line, timeout_ms=_COMMAND_MS):
-        """Send a command; True for OK, False for an error; `lines` is what it answered."""
-        return self._exchange(line.encode() + b"\r\n", b"OK", timeout_ms, line)
+    def command(self, line, timeout_ms=_COMMAND_MS, error=NoAnswer):
+        """Send a command; True for OK, False if refused; `lines` is what it answered.
+
+        No result in time: raises error, and the modem is rebuilt.
+        """
+        return self._exchange(line.encode() + b"\r\n", b"OK", timeout_ms, line, error)
 
     def transfer(self, line, data, success, timeout_ms):
         """Send a command that prompts for data, and the data; None if it did not prompt."""
@@ -170,7 +173,8 @@ class Modem:
         """
         deadline = ticks_add(ticks_ms(), timeout_ms)
         view, at = memoryview(data), 0
-        self.pump()
+        if command:
+            self.pump()  # what came before it is no answer
         self._expect(success)
         self._midway = True
         while True:
@@ -277,8 +281,6 @@ class Modem:
             )
             self._release(stream, error)
             raise error
-        if stream.failure is not None:
-            stream.check()
         return stream
 
     def _bring_up(self):
@@ -303,7 +305,7 @@ class Modem:
         self._engine.reset()
         for attempt in range(_WAKE_ATTEMPTS):
             data = _PADDING if attempt in _PADDED else b"AT\r\n"
-            if (yield from self._exchange(data, b"OK", _WAKE_MS)) and data is not _PADDING:
+            if (yield from self._exchange(data, b"OK", _WAKE_MS)):
                 break
         else:
             if self._heard and not self._understood:
@@ -335,15 +337,14 @@ class Modem:
 
     def _send(self, stream, data, timeout_ms):
         stream.check()
-        if timeout_ms <= 0:
-            stream.fail(SendFailed("The modem did not take all data in time; connect again."))
-            stream.check()
-        sent = yield from self.dialect.send(self, stream.link, data, timeout_ms)
+        sent = False
+        if timeout_ms > 0:
+            sent = yield from self.dialect.send(self, stream.link, data, timeout_ms)
         if sent is None:
             stream.fail(ModemClosed("The modem takes no data: the connection is gone."))
         elif not sent:
-            stream.fail(SendFailed("The modem could not send the data; connect again."))
-        if stream.failure is not None:
+            stream.fail(SendFailed("The modem did not send all data in time: connect again."))
+        if not sent:
             stream.check()
 
     def _read(self, stream):

@@ -146,6 +146,8 @@ class Stream(io.IOBase):
     def write(self, data):
         """Give how many bytes were sent, None for later, -104 or -110."""
         try:
+            if not self.connected:
+                return -_ECONNRESET
             if self._late():
                 return -_ETIMEDOUT
             if self._modem.busy:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from birthkey.crypto import chacha20poly1305
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from device import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from birthkey.crypto import chacha20poly1305
+from device import Interpreter
 
 PUBLISHED = Path(__file__).parents[2] / "vectors" / "published"
 VECTORS = json.loads((PUBLISHED / "rfc8439.json").read_text())

@@ -9,6 +9,7 @@ from math import ceil, comb
 from typing import Any
 
 import pytest
+
 from device import DeviceError, Interpreter
 
 COLLECT = "birthkey.crypto.entropy:collect"

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-from device import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from device import Interpreter
 
 PUBLISHED = Path(__file__).parents[2] / "vectors" / "published"
 VECTORS = json.loads((PUBLISHED / "rfc5869.json").read_text())["vectors"]

@@ -7,14 +7,15 @@ import secrets
 from pathlib import Path
 
 import pytest
-from birthkey.crypto import hpke
-from birthkey.crypto.p256_table import N
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from device import Handle, Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+
+from birthkey.crypto import hpke
+from birthkey.crypto.p256_table import N
+from device import Handle, Interpreter
 
 PUBLISHED = Path(__file__).parents[2] / "vectors" / "published"
 VECTOR = json.loads((PUBLISHED / "rfc9180-a5.json").read_text())

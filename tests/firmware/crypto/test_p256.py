@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cryptography_vectors
 import ecdsa
-import make_p256_table
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -19,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
 )
-from device import Interpreter
 from ecdsa.rfc6979 import generate_k
+
+import make_p256_table
+from device import Interpreter
 
 VECTORS = Path(cryptography_vectors.__file__).parent / "asymmetric"
 CURVE = ecdsa.NIST256p

@@ -6,9 +6,10 @@ import random
 from itertools import pairwise
 
 import pytest
-from device import Interpreter
 from ecdsa import NIST256p
 from ecdsa.ellipticcurve import AbstractPoint
+
+from device import Interpreter
 
 G = NIST256p.generator
 N = int(NIST256p.order)

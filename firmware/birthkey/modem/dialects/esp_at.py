@@ -1,7 +1,7 @@
 """ESP-AT of Espressif: Wi-Fi and Ethernet modules, from AT 1.7 of the ESP8266 on."""
 
 from birthkey._port import const
-from birthkey.modem import NetworkRefused
+from birthkey.modem import NetworkRefused, ServerUnreachable
 from birthkey.modem.at import BUSY, CLOSED, OFFLINE, READABLE, RESTARTED, number
 
 _LINKS = const(5)
@@ -63,7 +63,7 @@ class Dialect:
         # no failure. Links of an earlier life of this board are closed.
         for line in ("ATE0", "AT+CWMODE=1", "AT+CIPDINFO=0", "AT+CIPCLOSE=%d" % _LINKS):
             yield from modem.command(line)
-        if self._join and not (yield from modem.command(self._join, _JOIN_MS)):
+        if self._join and not (yield from modem.command(self._join, _JOIN_MS, NetworkRefused)):
             raise NetworkRefused("Wi-Fi '%s' refused: %s." % (self._ssid, _refusal(modem)))
         if not (yield from modem.command("AT+CIPMUX=1")):
             return "AT+CIPMUX=1"
@@ -74,7 +74,7 @@ class Dialect:
 
     def open(self, modem, link, protocol, host, port):
         line = 'AT+CIPSTART=%d,"%s","%s",%d' % (link, protocol, host, port)
-        return modem.command(line, _OPEN_MS)
+        return modem.command(line, _OPEN_MS, ServerUnreachable)
 
     def send(self, modem, link, data, timeout_ms):
         line = "AT+CIPSEND=%d,%d" % (link, len(data))
