@@ -6,6 +6,7 @@ path, `Interpreter("cpython")` a CPython of its own; both answer the same calls.
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import struct
@@ -50,6 +51,13 @@ class DeviceError(Exception):
     def __init__(self, name: str, bases: list[str], text: str) -> None:
         super().__init__(f"{name}: {text}")
         self.name, self.bases, self.text = name, bases, text
+
+
+def _exception(name: str, bases: list[str], text: str) -> Exception:
+    if name.startswith("Unicode"):  # a ValueError that takes more than a text
+        return ValueError(text)
+    kind = getattr(builtins, name, None)
+    return DeviceError(name, bases, text) if kind is None else kind(text)
 
 
 class Handle:
@@ -120,10 +128,7 @@ class Interpreter:
             raise RuntimeError(f"{self.name} died with status {self._process.wait()}")
         answer = json.loads(line)
         if "error" in answer:
-            kind = getattr(__import__("builtins"), answer["error"], None)
-            if kind is None:
-                raise DeviceError(answer["error"], answer["bases"], answer["text"])
-            raise kind(answer["text"])
+            raise _exception(answer["error"], answer["bases"], answer["text"])
         return self._unpack(answer["value"])
 
     def call(self, target: str, *args: Any) -> Any:

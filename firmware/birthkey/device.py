@@ -24,7 +24,10 @@ class Refused(Exception):
     """The server refused a message for good; `reason` says why, and it is not queued any more."""
 
     def __init__(self, reason, counter):
-        super().__init__("the server refused message %d for good: %s" % (counter, reason))
+        super().__init__(
+            "the server refused message %d:%d for good, %s: %s"
+            % (counter >> 32, counter & 0xFFFFFFFF, reason, message.FINAL[reason])
+        )
         self.reason = reason
         self.counter = counter
 
@@ -228,9 +231,9 @@ class Device:
         if reason in message.TRANSIENT:
             if reason == "unknown-device":
                 self._enrolment.forgotten()
-            self.problem = "the server keeps this board waiting: " + reason
+            self.problem = "%s: %s" % (reason, message.TRANSIENT[reason])
             return False
-        self.problem = "the server refused for good: " + reason
+        self.problem = "%s: %s" % (reason, message.FINAL[reason])
         self._settle(item)
         self.dropped += item.kind == message.DATA
         raise Refused(reason, item.counter)

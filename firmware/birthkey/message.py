@@ -13,10 +13,26 @@ REFUSE = const(19)
 
 MAX_SIZE = const(3800)
 
-# The server keeps no trace of a message that it refused for a transient reason: the
-# board keeps it. A final reason lets the board drop it.
-TRANSIENT = ("pending", "busy", "suspended", "unknown-device", "stale-boot")
-FINAL = ("old", "type", "malformed", "revoked", "cloned")
+# Why the server refuses, and what that means for a person. It keeps no trace of a message
+# that it refused for a transient reason: the board keeps it.
+TRANSIENT = {
+    "pending": "this board waits for approval: `birthkey approve` with its whole id lets it in",
+    "busy": "the server is busy: the board tries again",
+    "suspended": "the operator has suspended this board: its readings wait",
+    "unknown-device": "the server does not know this board (any more): it enrols again",
+    "stale-boot": "the server has seen a later boot of this board: its key was copied, or its "
+    "flash was restored from a copy",
+}
+
+# A final reason lets the board drop the message.
+FINAL = {
+    "old": "the server has forgotten the time that the message is from",
+    "type": "the server does not know this type of message: its version is older",
+    "malformed": "the server cannot read the message",
+    "revoked": "the operator has revoked this board for good: it needs a new birth key",
+    "cloned": "two boards were heard with this key: both are locked out until the genuine one "
+    "gets a new birth key",
+}
 
 
 def encode(kind, counter, body):
@@ -53,7 +69,10 @@ def decode_downlink(encoded):
     elif kind == TIME:
         good = len(body) == 2 and is_uint(body.get(1), 64)
     elif kind == REFUSE:
-        good = len(body) == 2 and (body.get(1) in TRANSIENT or body.get(1) in FINAL)
+        reason = body.get(1)
+        good = (
+            len(body) == 2 and isinstance(reason, str) and (reason in TRANSIENT or reason in FINAL)
+        )
     else:
         good = False
     if not good:

@@ -1,0 +1,36 @@
+"""MicroPython's Unix port as a board: a pty is its UART, a file its flash.
+
+The environment takes the place of the wiring: BIRTHKEY_UART names the pty,
+BIRTHKEY_FLASH the file, and BIRTHKEY_CONFIG the configuration.
+"""
+
+import os
+import time
+
+from birthkey import keystore
+from birthkey.crypto import entropy
+from flash import FileFlash
+from uart import PtyUart
+
+NAME = "unix"
+CONFIG = os.getenv("BIRTHKEY_CONFIG") or "birthkey.json"
+STATE = "/flash/birthkey"
+ENTROPY = entropy.SOURCES
+UNIQUE_ID = b""
+
+
+def uart():
+    path = os.getenv("BIRTHKEY_UART")
+    if not path:
+        raise ValueError("BIRTHKEY_UART is not set: it names the pty that the modem is on")
+    return PtyUart(path)
+
+
+def mount():
+    """Mount littlefs on the flash file."""
+    keystore.mount(FileFlash(os.getenv("BIRTHKEY_FLASH") or "flash.bin"), "/flash")
+
+
+def temperature():
+    """Degrees Celsius; there is no sensor here, so the clock makes a curve."""
+    return 21 + time.ticks_ms() % 4096 / 1024

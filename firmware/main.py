@@ -1,0 +1,107 @@
+"""The application that ships with the firmware: reads a sensor, delivers the readings.
+
+Everything about the hardware comes from the board's `board.py`, everything about the
+installation from `birthkey.json`, which the flashing command writes:
+
+    {"server": "iot.example.com:7155", "server_key": "128 hex digits",
+     "modem": {"dialect": "esp_at", "ssid": "...", "password": "..."},
+     "interval_s": 60}
+
+Optional: `claim`, `backup_key`, `spool` (bytes of flash for readings that wait; in RAM
+without), and `count`, which ends the readings after so many.
+"""
+
+import json
+import sys
+import time
+
+import board
+from birthkey import (
+    Device,
+    EntropyError,
+    KeystoreError,
+    OutboxFull,
+    Refused,
+    __version__,
+    cbor,
+    modem,
+)
+
+# senml asks for a module of this name; ours is on the board anyway.
+sys.modules["cbor2"] = cbor
+
+from senml import SenmlPack, SenmlRecord, SenmlUnits  # noqa: E402
+
+
+def _configuration():
+    try:
+        with open(board.CONFIG) as file:
+            return json.load(file)
+    except OSError:
+        raise ValueError("there is no %s: the flashing command writes it" % board.CONFIG)
+    except ValueError as error:
+        raise ValueError("%s is not valid JSON: %s" % (board.CONFIG, error))
+
+
+def _device(configuration):
+    host, _, port = configuration["server"].rpartition(":")
+    return Device(
+        modem.open(board.uart(), **configuration["modem"]),
+        server=(host, int(port)),
+        server_key=configuration["server_key"],
+        backup_key=configuration.get("backup_key"),
+        board=board.NAME,
+        firmware=__version__,
+        claim=configuration.get("claim"),
+        spool=configuration.get("spool", 0),
+        path=board.STATE,
+        sources=board.ENTROPY,
+        personalisation=board.UNIQUE_ID,
+    )
+
+
+def _reading():
+    """A SenML pack (RFC 8428) with one temperature."""
+    celsius = SenmlUnits.SENML_UNIT_DEGREES_CELSIUS
+    pack = SenmlPack("")
+    pack.add(SenmlRecord("temperature", unit=celsius, value=board.temperature()))
+    return cbor.loads(pack.to_cbor())
+
+
+def _read_and_send(device, number):
+    try:
+        stored = device.send(_reading())
+    except (OutboxFull, Refused) as error:
+        print("reading %d lost: %s" % (number, error))
+        return
+    if stored:
+        print("reading %d stored" % number)
+    else:
+        print("reading %d queued, %d in all; %s" % (number, device.queued, device.problem))
+
+
+def main():
+    board.mount()
+    configuration = _configuration()
+    device = _device(configuration)
+    birth = ", new key" if device.born else ""
+    print("device %s, boot %d%s" % (device.device_id.hex(), device.boot, birth))
+    while not device.enrolled:
+        if not device.deliver(5000):
+            print("not enrolled yet; " + device.problem)
+    print("enrolled")
+    number = 0
+    while number != configuration.get("count"):
+        number += 1
+        _read_and_send(device, number)
+        time.sleep(configuration.get("interval_s", 60))
+    while not device.deliver():
+        print("%d queued; %s" % (device.queued, device.problem))
+    print("all readings stored")
+
+
+try:
+    main()
+except (EntropyError, KeystoreError, Refused, ValueError) as error:
+    # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
+    print("stopped:", error)

@@ -1,0 +1,39 @@
+"""`make demo` goes as told, and says what the README promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = Path(__file__).parent / "demo.py"
+
+TOLD = (
+    "it made its own key",
+    "it enrolled over the AT modem; the server lets it wait: pending",
+    "five SenML readings signed, sealed, stored and acknowledged",
+    "the same identity, boot 2, three more readings",
+    "refused by layer seal: the seal does not open",
+    "nothing is lost",
+    "refused by layer signature: not signed by the key",
+    "refused by layer seal: sealed to server",
+    "stored once",
+    "Every step went as told",
+)
+
+
+def test_the_demo_goes_as_told(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(DEMO)],
+        env={**os.environ, "BIRTHKEY_DEMO_HOME": str(tmp_path / "demo")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    position = 0
+    for sentence in TOLD:
+        position = ran.stdout.find(sentence, position)
+        assert position >= 0, f"not said, or out of order: {sentence}\n{ran.stdout}"
+    assert "\x1b" not in ran.stdout
