@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from alter import at, drop, put, within
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from faults import at, drop, put, within
 from primitives import Pairs, Raw, encode, fixed
 from uplink import BOOT, DEVICE, NEIGHBOUR, SERVER, build, counter, flip, hexed
 

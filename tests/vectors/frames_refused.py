@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from faults import MESSAGE, at, drop, put, refused, within
+from alter import MESSAGE, at, drop, put, refused, within
 from primitives import (
     Context,
     P,

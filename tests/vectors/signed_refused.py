@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from alter import MESSAGE, at, drop, put, refused, within
 from ecdsa.util import sigdecode_string, sigencode_der
-from faults import MESSAGE, at, drop, put, refused, within
 from primitives import N, Pairs, Raw, derive_key_pair, encode, setup_sender
 from uplink import (
     BACKUP,
