@@ -44,7 +44,12 @@ def _configuration():
 
 
 def _device(configuration):
+    for name in ("server", "server_key", "modem"):
+        if name not in configuration:
+            raise ValueError('%s lacks "%s"' % (board.CONFIG, name))
     host, _, port = configuration["server"].rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError('"server" in %s is HOST:PORT' % board.CONFIG)
     return Device(
         modem.open(board.uart(), **configuration["modem"]),
         server=(host, int(port)),
@@ -71,7 +76,7 @@ def _reading():
 def _read_and_send(device, number):
     try:
         stored = device.send(_reading())
-    except (OutboxFull, Refused) as error:
+    except (KeystoreError, OutboxFull, Refused) as error:
         print("reading %d lost: %s" % (number, error))
         return
     if stored:

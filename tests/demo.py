@@ -30,7 +30,8 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.simulator import Simulator, running
-from device import MAIN, ROOT, board_environment, micropython
+from device import ROOT
+from unix_board import BoardStopped, UnixBoard
 
 HOME = Path(os.environ.get("BIRTHKEY_DEMO_HOME") or ROOT / "build" / "demo")
 BIRTHKEY = str(Path(sys.executable).parent / "birthkey")
@@ -121,47 +122,6 @@ class Server:
         self._process.wait(20)
 
 
-class Board:
-    """The firmware in MicroPython's Unix port; its flash is a file that outlives it."""
-
-    def __init__(self, uart: str, address: str, server_key: str) -> None:
-        self._uart, self._address, self._server_key = uart, address, server_key
-        self._log = HOME / "board.log"
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self, count: int | None, interval_s: float = 0.2) -> None:
-        configuration = {
-            "server": self._address,
-            "server_key": self._server_key,
-            "modem": {"dialect": "esp_at", "ssid": SSID, "password": PASSWORD},
-            "interval_s": interval_s,
-            "count": count,
-        }
-        (HOME / "birthkey.json").write_text(json.dumps(configuration, indent=1))
-        self._process = subprocess.Popen(
-            [micropython(), str(MAIN)],
-            stdout=self._log.open("w"),
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=board_environment(self._uart, HOME),
-        )
-
-    def said(self, pattern: str) -> re.Match[str] | None:
-        """Whether the board has printed this since it was started."""
-        assert self._process
-        text = self._log.read_text()
-        found = re.search(pattern, text, re.MULTILINE)
-        if found is None and self._process.poll() is not None:
-            raise StepFailed(f"the board stopped:\n{text}")
-        return found
-
-    def kill(self) -> None:
-        """Cut its power."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-
-
 def devices() -> list[dict[str, Any]]:
     return json.loads(birthkey("devices", "--json"))
 
@@ -171,35 +131,35 @@ def readings() -> list[dict[str, Any]]:
     return [row for row in map(json.loads, lines) if row["type"] == "data"]
 
 
-def first_boot(board: Board) -> str:
+def first_boot(board: UnixBoard) -> str:
     step("A board is switched on for the first time")
     board.start(count=5)
-    born = wait_for("birth", lambda: board.said(r"^device (\w+), boot (\d+), new key$"))
+    born = board.says(r"^device (\w+), boot (\d+), new key$")
     done(f"it made its own key: device {born[1]}, boot {born[2]}")
-    wait_for("pending", lambda: board.said("pending"))
+    board.says("pending")
     [device] = devices()
     expect("the registry's device", (device["id"], device["state"]), (born[1], "pending"))
     done("it enrolled over the AT modem; the server lets it wait: pending")
     say(birthkey("approve", born[1], "--why", "demo").strip())
-    wait_for("five readings", lambda: board.said("^reading 5 stored$"))
+    board.says("^reading 5 stored$")
     expect("stored readings", len(readings()), 5)
     done("five SenML readings signed, sealed, stored and acknowledged")
     board.kill()
     return born[1]
 
 
-def second_boot(board: Board, device_id: str) -> None:
+def second_boot(board: UnixBoard, device_id: str) -> None:
     step("The board is killed and started again")
     board.start(count=3)
-    started = wait_for("start", lambda: board.said(r"^device (\w+), boot (\d+)$"))
+    started = board.says(r"^device (\w+), boot (\d+)$")
     expect("identity and boot number", started.groups(), (device_id, "2"))
-    wait_for("three readings", lambda: board.said("^reading 3 stored$"))
+    board.says("^reading 3 stored$")
     expect("stored readings", len(readings()), 8)
     done("the same identity, boot 2, three more readings")
     board.kill()
 
 
-def changed_on_the_uart(board: Board, server: Server, modem: Simulator) -> bytes:
+def changed_on_the_uart(board: UnixBoard, server: Server, modem: Simulator) -> bytes:
     """Gives the frame that the board sent in its stead."""
     step("An attacker changes one byte of a frame on the UART")
     frames: list[bytes] = []
@@ -216,7 +176,7 @@ def changed_on_the_uart(board: Board, server: Server, modem: Simulator) -> bytes
     refused = wait_for("a refusal", server.refusals)
     expect("refusing layer", [layer for layer, _ in refused], ["seal"])
     done(f"refused by layer {refused[0][0]}: {refused[0][1]}")
-    wait_for("the reading", lambda: board.said("^reading 1 stored$"), 30)
+    board.says("^all readings stored$", 30)
     modem.on_uplink = None
     expect("frames sent", len(frames), 2)
     expect("stored readings", len(readings()), 9)
@@ -267,18 +227,18 @@ def show() -> None:
         subprocess.run([BIRTHKEY, "--home", str(HOME), command], check=True)
 
 
-def keep(board: Board) -> None:
+def keep(board: UnixBoard) -> None:
     board.start(count=None, interval_s=5)
     step("All of it is left running; Ctrl-C ends it")
     for command in ("devices", "messages --follow", "show ID"):
         say(f"{BIRTHKEY} --home {HOME} {command}")
-    say(f"tail -f {HOME}/server.log {HOME}/board.log")
+    say(f"tail -f {HOME}/server.log {HOME}/board/board.log")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 
 
 @contextlib.contextmanager
-def stage() -> Iterator[tuple[Server, Simulator, Board]]:
+def stage() -> Iterator[tuple[Server, Simulator, UnixBoard]]:
     """Server, modem and board; all are gone at the end."""
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
@@ -293,7 +253,14 @@ def stage() -> Iterator[tuple[Server, Simulator, Board]]:
             running(Simulator(ssid=SSID, password=PASSWORD, link=HOME / "uart"))
         )
         say(f"an ESP-AT modem sits on {modem.port}")
-        board = Board(modem.port, server.address, server_public().hex())
+        board = UnixBoard(
+            HOME / "board",
+            modem.port,
+            server=server.address,
+            server_key=server_public().hex(),
+            modem={"dialect": "esp_at", "ssid": SSID, "password": PASSWORD},
+            interval_s=0.2,
+        )
         stack.callback(board.kill)
         yield server, modem, board
 
@@ -317,7 +284,7 @@ def main() -> int:
             )
             if arguments.keep:
                 keep(board)
-    except StepFailed as failure:
+    except (StepFailed, BoardStopped, TimeoutError) as failure:
         console.print(f"\n[bold red]Failed[/]: {escape(str(failure))}")
         return 1
     return 0

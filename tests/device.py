@@ -17,7 +17,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
-MAIN = FIRMWARE / "main.py"
 
 
 def micropython() -> str:
@@ -33,16 +32,6 @@ def device_environment() -> dict[str, str]:
         "MICROPYPATH": f"{paths}:.frozen",
         "PYTHONPATH": f"{FIRMWARE}:{helpers}",
     }
-
-
-def board_environment(uart: str, folder: Path) -> dict[str, str]:
-    """For `firmware/main.py` as the board of boards/emulated/unix, its state in `folder`."""
-    environment = device_environment()
-    environment["MICROPYPATH"] = f"{ROOT}/boards/emulated/unix:{environment['MICROPYPATH']}"
-    environment["BIRTHKEY_UART"] = uart
-    environment["BIRTHKEY_FLASH"] = str(folder / "flash.bin")
-    environment["BIRTHKEY_CONFIG"] = str(folder / "birthkey.json")
-    return environment
 
 
 class DeviceError(Exception):

@@ -6,14 +6,8 @@ simulator: what the board says must be plain AT commands, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import selectors
-import subprocess
 import threading
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,37 +20,8 @@ from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.verifier import Verifier
-from device import MAIN, board_environment, micropython
-
-
-@contextlib.contextmanager
-def loopback_uart() -> Iterator[tuple[str, str]]:
-    """The paths of two serial ports that are wired to each other."""
-    masters, slaves = zip(os.openpty(), os.openpty(), strict=True)
-    for slave in slaves:
-        tty.setraw(slave)
-    stop = os.pipe()
-
-    def carry() -> None:
-        with selectors.DefaultSelector() as selector:
-            for here, there in (masters, masters[::-1]):
-                selector.register(here, selectors.EVENT_READ, there)
-            selector.register(stop[0], selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    if key.data is None:
-                        return
-                    os.write(key.data, os.read(key.fd, 1024))
-
-    thread = threading.Thread(target=carry)
-    thread.start()
-    try:
-        yield os.ttyname(slaves[0]), os.ttyname(slaves[1])
-    finally:
-        os.write(stop[1], b".")
-        thread.join()
-        for descriptor in (*masters, *slaves, *stop):
-            os.close(descriptor)
+from ptys import loopback_uart
+from unix_board import UnixBoard
 
 
 class ModemByHand:
@@ -112,17 +77,6 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 def test_readings_reach_the_registry_over_a_serial_port(registry: Registry, tmp_path: Path) -> None:
     key = ServerKey.generate()
     pipeline = Pipeline(Verifier([key], registry.lookup), registry, policy("open"))
-    (tmp_path / "birthkey.json").write_text(
-        json.dumps(
-            {
-                "server": "iot.example.com:7155",
-                "server_key": key.public.hex(),
-                "modem": {"dialect": "esp_at", "ssid": 'a "b", c', "password": "back\\slash"},
-                "interval_s": 0,
-                "count": 3,
-            }
-        )
-    )
     with (
         loopback_uart() as (ours, theirs),
         serial.Serial(ours, 115200, timeout=0.2) as port,
@@ -131,19 +85,22 @@ def test_readings_reach_the_registry_over_a_serial_port(registry: Registry, tmp_
         over = threading.Event()
         thread = threading.Thread(target=modem.serve, args=(over,))
         thread.start()
+        board = UnixBoard(
+            tmp_path / "board",
+            theirs,
+            server="iot.example.com:7155",
+            server_key=key.public.hex(),
+            modem={"dialect": "esp_at", "ssid": 'a "b", c', "password": "back\\slash"},
+            interval_s=0,
+            count=3,
+        )
+        board.start()
         try:
-            ran = subprocess.run(
-                [micropython(), str(MAIN)],
-                capture_output=True,
-                text=True,
-                env=board_environment(theirs, tmp_path),
-                timeout=60,
-            )
+            board.says("^all readings stored$", 60)
         finally:
+            board.kill()
             over.set()
             thread.join()
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.splitlines()[-1] == "all readings stored"
     messages = [Message.decode(row.message) for row in registry.messages()]
     assert [message.type for message in messages] == [Type.ENROL] + 3 * [Type.DATA]
     assert all(message.body[0].keys() == {0, 1, 2} for message in messages[1:])

@@ -35,19 +35,20 @@ class Refused(Exception):
 class Device:
     """One board. Every construction takes a new boot number, kept on flash.
 
-    `link` comes from `birthkey.modem.open`; `server` is (host, port); `server_key` and
-    the optional `backup_key` are public keys, 128 hex digits. `path` is the folder on
-    flash that holds the identity. Readings that wait are kept in RAM, at most `outbox`
-    bytes; with `spool=BYTES` they are kept on flash instead, and outlive reboots.
-    `problem` says in a sentence why the last attempt failed, None after a success.
+    `link` comes from `birthkey.modem.open`, and `server` is (host, port); or there is no
+    `server`, and `link` is a transport: `birthkey.transport.serial.Serial(uart)`.
+    `server_key` and the optional `backup_key` are public keys, 128 hex digits. `path` is
+    the folder on flash that holds the identity. Readings that wait are kept in RAM, at
+    most `outbox` bytes; with `spool=BYTES` they are kept on flash instead, and outlive
+    reboots. `problem` says in a sentence why the last attempt failed, None after a success.
     """
 
     def __init__(
         self,
         link,
         *,
-        server,
         server_key,
+        server=None,
         backup_key=None,
         board="board",
         firmware="0",
@@ -72,7 +73,7 @@ class Device:
         else:
             self._outbox = Outbox(self._identity.boot, outbox)
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
-        self._transport = Tcp(link, *server)
+        self._transport = Tcp(link, *server) if server else link
         self._enrol_body = self._enrolment.body(self._identity.public, board, firmware, claim)
         self._enrol = None
         self._clone_status = None

@@ -86,6 +86,10 @@ class Keystore:
             raise KeystoreError("cannot list %s on flash: %s" % (self._path, error))
         return found
 
+    def free_blocks(self):
+        """Blocks that flash has left, for records and for littlefs itself."""
+        return os.statvfs(self._path)[3]
+
     def _file(self, name):
         return self._path + "/" + name
 

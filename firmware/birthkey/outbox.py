@@ -7,6 +7,7 @@ from birthkey._port import const, ticks_add, ticks_diff
 from birthkey.keystore import KeystoreError
 
 _LAST_SEQUENCE = const(0xFFFFFFFF)
+_RESERVED_BLOCKS = const(4)
 
 
 class OutboxFull(Exception):
@@ -83,6 +84,11 @@ class Spool(Outbox):
         self._room -= sum(sizes.values())
 
     def append(self, body):
+        # A board whose flash is full could not write its next boot number, and so not start.
+        if self._store.free_blocks() < _RESERVED_BLOCKS:
+            raise OutboxFull(
+                "flash is full, %d readings wait; its last blocks are kept for starting" % len(self)
+            )
         item = self.make(message.DATA, body)
         self._take_room(len(item.encoded))
         name = _name(item.counter)

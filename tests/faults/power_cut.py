@@ -13,9 +13,9 @@ from birthkey.crypto.entropy import Source, urandom
 from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
 from birthkey.keystore import Keystore, mount
-from birthkey.outbox import Spool
+from birthkey.outbox import OutboxFull, Spool
 
-BLOCKS, BLOCK_SIZE = 16, 4096
+BLOCKS, BLOCK_SIZE = 24, 4096
 TEARS = (0.0, 0.5, 1.0)
 PATH = "/cut"
 STATE = PATH + "/birthkey"
@@ -175,8 +175,8 @@ def later_boot(public, boot):
     return check
 
 
-def open_spool(boot=9):
-    return Spool(boot, 20000, Keystore(STATE + "/spool"))
+def open_spool(boot=9, capacity=20000):
+    return Spool(boot, capacity, Keystore(STATE + "/spool"))
 
 
 def queued():
@@ -245,6 +245,30 @@ def check_enrolled(public):
     return check
 
 
+def overfill():
+    """Queue readings until the spool refuses, with a limit far above what flash holds."""
+    spool = open_spool(200, 1 << 30)
+    count = 0
+    try:
+        while True:
+            spool.append({"n": count, "pad": bytes(1000)})
+            count += 1
+    except OutboxFull:
+        return count
+
+
+def fill_up():
+    """A flash that is full of readings: the board still starts, and none of them is lost."""
+    flash = Flash(BLANK)
+    public, boot = powered(flash, start)
+    accepted = powered(flash, overfill)
+    promise(accepted > 0, "readings fit")
+    for later in range(boot + 1, boot + 41):
+        promise(powered(flash, start) == (public, later), "a board with full flash starts")
+    promise(len(restart(flash.image, queued)) == accepted, "every accepted reading is kept")
+    print(json.dumps({"scenario": "flash full", "readings": accepted, "boots": 40}))
+
+
 def main():
     scenario = Scenario("first boot")
     image = scenario.cut_everywhere(BLANK, start, check_first_boot)
@@ -268,6 +292,7 @@ def main():
         before = restart(image, queued)
         image = scenario.cut_everywhere(image, remove, check_remove(before))
     scenario.report()
+    fill_up()
 
 
 main()

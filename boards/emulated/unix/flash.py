@@ -5,17 +5,17 @@ _ERASED = b"\xff"
 
 
 class FileFlash:
-    """`blocks` erasable blocks of 4096 bytes in the file at `path`, which is made if missing."""
+    """Erasable blocks of 4096 bytes: the file at `path`, made with 64 of them if missing."""
 
-    def __init__(self, path, blocks=64):
-        self._blocks = blocks
+    def __init__(self, path):
         try:
             self._file = open(path, "r+b")
         except OSError:
             with open(path, "wb") as fresh:
-                for _ in range(blocks):
+                for _ in range(64):
                     fresh.write(_ERASED * _BLOCK_SIZE)
             self._file = open(path, "r+b")
+        self._blocks = self._file.seek(0, 2) // _BLOCK_SIZE
 
     def readblocks(self, block, buffer, offset=0):
         self._file.seek(block * _BLOCK_SIZE + offset)
