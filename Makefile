@@ -13,7 +13,7 @@ help:
 	@echo "make demo     a board makes its key, enrols and delivers readings; attacks are refused"
 	@echo "              KEEP=1 leaves everything running at the end"
 	@echo "make test     pytest, ruff, mypy"
-	@echo "make bench    times of the cryptography, beside python-ecdsa; writes build/bench.json"
+	@echo "make bench    cryptography beside python-ecdsa, wear of flash; writes build/bench.json"
 	@echo "make vectors  makes tests/vectors again"
 	@echo "make clean    removes build/ and .venv/"
 
@@ -45,7 +45,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(MPYLIB)
-	$(BIN)/python tests/bench/crypto.py
+	$(BIN)/python tests/bench/run.py
 
 vectors: $(INSTALLED)
 	$(BIN)/python tests/vectors/generate.py

@@ -1,28 +1,23 @@
 """Times of the board's cryptography on this machine, beside python-ecdsa under CPython.
 
-Prints a table and writes build/bench.json. Wall-clock times depend on the machine, so the
-ratios to the baseline, measured in the same run, are what to look at.
+Wall-clock times depend on the machine, so the ratios to the baseline, measured in the same
+run, are what to look at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import ecdsa
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from device import device_environment, micropython
 
-from device import device_environment, micropython  # noqa: E402
 
 BASELINE = "python-ecdsa, CPython"
 KEY = hashlib.sha256(b"key").digest()
@@ -82,7 +77,7 @@ def baseline() -> dict[str, float]:
 def board() -> dict[str, float]:
     ran = subprocess.run(
         [micropython(), "-c", BOARD],
-        env={**os.environ, **device_environment()},
+        env=device_environment(),
         check=True,
         capture_output=True,
         text=True,
@@ -90,7 +85,8 @@ def board() -> dict[str, float]:
     return {name: microseconds / 1000 for name, microseconds in json.loads(ran.stdout).items()}
 
 
-def main() -> None:
+def run(console: Console) -> dict[str, float]:
+    """Measure, print a table, give the figures."""
     ours, theirs = board(), baseline()
     table = Table("operation", "MicroPython, Unix port (ms)", BASELINE + " (ms)", "ratio")
     figures = {}
@@ -103,11 +99,5 @@ def main() -> None:
             continue
         figures[f"ecdsa.{name}.cpython_ms"] = round(other, 3)
         table.add_row(name, f"{milliseconds:.2f}", f"{other:.2f}", f"{milliseconds / other:.2f}")
-    Console().print(table)
-    target = ROOT / "build" / "bench.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(figures, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    console.print(table)
+    return figures
