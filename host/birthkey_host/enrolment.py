@@ -1,7 +1,8 @@
 """Who may become a device: the policies that decide about a first contact.
 
-A policy is asked after proof of possession, and only about ids that the registry does not know and
-that nobody approved beforehand.
+A policy is asked after proof of possession, about ids that the registry does not know, and again
+whenever one that waits enrols once more. It is not asked about ids that a person approved: those
+are active whatever the policy. That is what the allow-list consists of.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from birthkey_host.schema import State
-from birthkey_host.verifier import Outcome
 
 
 class Policy(Protocol):
@@ -19,8 +19,11 @@ class Policy(Protocol):
     def name(self) -> str:
         """What the command line and the audit events call it."""
 
-    def admit(self, outcome: Outcome) -> State:
-        """The first state of the device that `outcome.enrol` presents."""
+    def admit(self, *, claimed: bool) -> State | None:
+        """The first state of a device; None: it is told `pending`, and nothing is kept of it.
+
+        `claimed`: its enrol carries a claim code that is valid now.
+        """
 
 
 class Approve:
@@ -28,7 +31,7 @@ class Approve:
 
     name = "approve"
 
-    def admit(self, outcome: Outcome) -> State:
+    def admit(self, *, claimed: bool) -> State | None:
         """Pending, whoever it is."""
         return State.PENDING
 
@@ -38,12 +41,34 @@ class Open:
 
     name = "open"
 
-    def admit(self, outcome: Outcome) -> State:
+    def admit(self, *, claimed: bool) -> State | None:
         """Active, whoever it is."""
         return State.ACTIVE
 
 
-POLICIES: dict[str, Policy] = {policy.name: policy for policy in (Approve(), Open())}
+class Claim:
+    """Lets in who has a claim code, once for each code."""
+
+    name = "claim"
+
+    def admit(self, *, claimed: bool) -> State | None:
+        """Active with a valid code; strangers leave no trace, so that they can fill nothing."""
+        return State.ACTIVE if claimed else None
+
+
+class Allowlist:
+    """Lets in those alone whose ids were approved beforehand, as they are on a factory's bench."""
+
+    name = "allowlist"
+
+    def admit(self, *, claimed: bool) -> State | None:
+        """Nobody: whoever is on the list was approved, and needs no policy."""
+        return None
+
+
+POLICIES: dict[str, Policy] = {
+    policy.name: policy for policy in (Approve(), Open(), Claim(), Allowlist())
+}
 
 
 def policy(name: str) -> Policy:

@@ -29,9 +29,12 @@ class BrokenChain(ValueError):
 
 
 def append(
-    session: Session, *, at: float, who: str, action: Action, device_id: bytes, why: str
+    session: Session, *, at: float, who: str, action: Action, device_id: bytes | None, why: str
 ) -> Event:
-    """Add an event at the end of the chain, in the caller's transaction. `at`: Unix seconds."""
+    """Add an event at the end of the chain, in the caller's transaction.
+
+    `at`: Unix seconds. `device_id` is None for what is about no device, as issuing claim codes.
+    """
     session.execute(select(Meta.version).with_for_update()).all()  # nobody else finds this end
     last = session.scalars(select(Event).order_by(Event.number.desc()).limit(1)).one_or_none()
     event = Event(

@@ -28,8 +28,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the tables."""
+
+LABEL = 64
+"""Characters of an operator's label, at most."""
 
 IMMEDIATE = "birthkey_immediate"
 """Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
@@ -41,6 +44,7 @@ class State(enum.StrEnum):
     PENDING = "pending"
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    DELETED = "deleted"  # was active or suspended; what it sent is erased
     REVOKED = "revoked"
     CLONED = "cloned"
 
@@ -58,8 +62,16 @@ class Action(enum.StrEnum):
 
     ENROLLED = "enrolled"
     APPROVED = "approved"
+    REPLACED = "replaced"  # another birth key takes its place
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
     CLONED = "cloned"
+    DELETED = "deleted"
     EXPIRED = "expired"
+    PRUNED = "pruned"
+    ISSUED = "issued"  # claim codes
+    CLAIMED = "claimed"  # it spent a claim code
+    BANNED = "banned"  # its key is known to be bad
 
 
 class Unsigned64(TypeDecorator[int]):
@@ -110,7 +122,11 @@ class Meta(Base):
 
 
 class Device(Base):
-    """A bound key and what is known of its board. `newest`: highest boot seen, 0 for none."""
+    """A bound key and what is known of its board. `newest`: highest boot seen, 0 for none.
+
+    The row of a deleted device stays, as its tombstone: key, state, `newest` and floors hold for
+    ever, so that nothing that it sent before can be sent again.
+    """
 
     __tablename__ = "devices"
 
@@ -119,10 +135,14 @@ class Device(Base):
     public_key: Mapped[bytes]
     board: Mapped[str] = mapped_column(String(32))
     firmware: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str | None] = mapped_column(String(LABEL))  # what the operator calls it
+    replaces: Mapped[bytes | None] = mapped_column(unique=True)  # the device whose place it takes
     state: Mapped[State] = mapped_column(index=True)
     created: Mapped[float]
+    deleted: Mapped[float | None]
     last_seen: Mapped[float | None]  # when a message was last stored
     newest: Mapped[int] = mapped_column(BigInteger)
+    frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
 
 
 class Approval(Base):
@@ -131,26 +151,64 @@ class Approval(Base):
     __tablename__ = "approvals"
 
     device_id: Mapped[bytes] = mapped_column(primary_key=True)
+    label: Mapped[str | None] = mapped_column(String(LABEL))
+    replaces: Mapped[bytes | None] = mapped_column(unique=True)
     approved: Mapped[float]
 
 
+class Claim(Base):
+    """A claim code that was issued: its SHA-256, never the code. `device_id`: who spent it."""
+
+    __tablename__ = "claims"
+
+    sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    label: Mapped[str | None] = mapped_column(String(LABEL))
+    issued: Mapped[float]
+    expires: Mapped[float | None]
+    spent: Mapped[float | None]
+    device_id: Mapped[bytes | None]
+
+
+class BadKey(Base):
+    """The thumbprint of a public key that must not become a device's."""
+
+    __tablename__ = "bad_keys"
+
+    thumbprint: Mapped[bytes] = mapped_column(primary_key=True)
+    added: Mapped[float]
+    why: Mapped[str]
+
+
 class Frame:
-    """The columns with which a stored signature can be verified again."""
+    """A frame that was accepted, and all that it takes to verify its signature again."""
 
     boot: Mapped[int] = mapped_column(BigInteger)
     enc: Mapped[bytes]
     server_id: Mapped[bytes]
     signed_frame: Mapped[bytes]
+    received: Mapped[float]
 
 
 class Boot(Frame, Base):
-    """The first frame seen of each boot: another `enc` under the same number proves a clone."""
+    """The first frame seen of each boot: another `enc` under the same number proves a clone.
+
+    Pruning takes those of earlier boots; frames of such a boot are stale all the same.
+    """
 
     __tablename__ = "boots"
 
     device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
     boot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    first_seen: Mapped[float]
+
+
+class Floor(Base):
+    """What is left of pruned messages: counters of `boot` up to this sequence number are old."""
+
+    __tablename__ = "floors"
+
+    device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
+    boot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(BigInteger)
 
 
 class StoredMessage(Frame, Base):
@@ -167,7 +225,6 @@ class StoredMessage(Frame, Base):
     type: Mapped[int] = mapped_column(Integer)
     message: Mapped[bytes]
     sha256: Mapped[bytes]
-    received: Mapped[float]
 
 
 class Evidence(Frame, Base):
@@ -178,7 +235,6 @@ class Evidence(Frame, Base):
     device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
     place: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     proof: Mapped[Proof]
-    found: Mapped[float]
 
 
 class Event(Base):
@@ -190,7 +246,7 @@ class Event(Base):
     at: Mapped[float]
     who: Mapped[str]
     action: Mapped[Action]
-    device_id: Mapped[bytes]  # no foreign key: an event outlives its device
+    device_id: Mapped[bytes | None]  # no foreign key: an event outlives its device
     why: Mapped[str]
     hash: Mapped[bytes]
 

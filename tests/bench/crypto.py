@@ -18,7 +18,6 @@ from rich.table import Table
 
 from device import device_environment, micropython
 
-
 BASELINE = "python-ecdsa, CPython"
 KEY = hashlib.sha256(b"key").digest()
 DIGEST = hashlib.sha256(b"sample").digest()

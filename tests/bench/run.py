@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import crypto  # noqa: E402
+
 from device import ROOT, device_environment, micropython  # noqa: E402
 
 
