@@ -7,15 +7,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MPYLIB := build/mpylib/.installed
 
-.PHONY: demo test lint format vectors bench clean help
+.PHONY: demo test lint format vectors bench mutations clean help
 
 help:
-	@echo "make demo     a board makes its key, enrols and delivers readings; attacks are refused"
-	@echo "              KEEP=1 leaves everything running at the end"
-	@echo "make test     pytest, ruff, mypy"
-	@echo "make bench    cryptography beside python-ecdsa, wear of flash; writes build/bench.json"
-	@echo "make vectors  makes tests/vectors again"
-	@echo "make clean    removes build/ and .venv/"
+	@echo "make demo       a board makes its key, enrols and delivers readings; attacks are refused"
+	@echo "                KEEP=1 leaves everything running at the end"
+	@echo "make test       pytest, ruff, mypy"
+	@echo "make bench      cryptography beside python-ecdsa, wear of flash; writes build/bench.json"
+	@echo "make mutations  takes each rule out of a copy, and shows the test that notices"
+	@echo "make vectors    makes tests/vectors again"
+	@echo "make clean      removes build/ and .venv/"
 
 $(INSTALLED): tests/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +47,9 @@ format: $(INSTALLED)
 
 bench: $(MPYLIB)
 	$(BIN)/python tests/bench/run.py
+
+mutations: $(MPYLIB)
+	$(BIN)/python tests/mutations.py
 
 vectors: $(INSTALLED)
 	$(BIN)/python tests/vectors/generate.py
