@@ -31,7 +31,7 @@ $(MPYLIB): $(INSTALLED)
 	@touch $@
 
 demo: $(MPYLIB)
-	$(BIN)/python tests/demo.py $(if $(KEEP),--keep)
+	$(BIN)/python tests/demo $(if $(KEEP),--keep)
 
 test: $(MPYLIB) lint
 	$(BIN)/pytest -n auto

@@ -1,0 +1,105 @@
+"""`make demo`: the whole story on one machine, nothing in it pretended.
+
+A server with a registry, a modem on a pty that opens real TCP connections, and the firmware in
+MicroPython's Unix port with littlefs in a file. A board is born, enrols, is approved, delivers
+readings, is killed and goes on; then an attacker tries his hand. Exits 0 only if every step
+went as told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.markup import escape
+from stage import BIRTHKEY, HOME, Stage, StepFailed, console, done, expect, say, stage, step
+
+import attacks
+from unix_board import BoardStopped
+
+
+def first_boot(stage: Stage) -> str:
+    """The id of the board that is born."""
+    step("A board is switched on for the first time")
+    stage.board.start(count=5)
+    born = stage.board.says(r"^device (\w+), boot (\d+), new key$")
+    done(f"it made its own key: device {born[1]}, boot {born[2]}")
+    stage.board.says("pending")
+    expect("state in the registry", stage.server.device(born[1]).state, "pending")
+    done("it enrolled over the AT modem; the server lets it wait: pending")
+    say(stage.server.command("approve", born[1], "--why", "demo").strip())
+    stage.board.says("^reading 5 stored$", 30)
+    expect("readings stored", stage.server.readings(), 5)
+    done("five SenML readings signed, sealed, stored and acknowledged")
+    return born[1]
+
+
+def second_boot(stage: Stage, device_id: str) -> None:
+    step("The board is killed and started again")
+    stage.board.start(count=3)
+    started = stage.board.says(r"^device (\w+), boot (\d+)$")
+    expect("identity and boot number", started.groups(), (device_id, "2"))
+    stage.board.says("^reading 3 stored$")
+    expect("readings stored", stage.server.readings(), 8)
+    done("the same identity, boot 2, three more readings")
+
+
+def under_attack(stage: Stage, device_id: str) -> None:
+    frame = attacks.changed_on_the_uart(stage)
+    attacks.cut_short(stage, frame)
+    attacks.signed_by_another(stage, device_id)
+    attacks.enrolled_by_another(stage, device_id)
+    attacks.sealed_for_another_server(stage)
+    attacks.replayed(stage, frame)
+    attacks.fake_server(stage)
+    attacks.cloned(stage, device_id)
+    attacks.replaced(stage, device_id)
+
+
+def keep(stage: Stage) -> None:
+    step("All of it is left running; Ctrl-C ends it")
+    board = stage.new_board("kept-board")
+    board.start(count=None, interval_s=5)
+    born = board.says(r"^device (\w+), boot 1, new key$")[1]
+    home = stage.server.home
+    say("A new board waits for your approval:")
+    say(f"{BIRTHKEY} --home {home} approve {born}")
+    for command in ("devices", "messages --follow", f"show {born}"):
+        say(f"{BIRTHKEY} --home {home} {command}")
+    say(f"tail -f {home / 'server.log'} {board.log}")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave all running at the end")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    try:
+        with stage() as running:
+            device_id = first_boot(running)
+            second_boot(running, device_id)
+            under_attack(running, device_id)
+            step("What the registry knows")
+            running.server.show("devices")
+            running.server.show("messages")
+            took = time.monotonic() - began
+            console.print(f"\n[bold green]Every step went as told[/], in {took:.0f} s.")
+            if arguments.keep:
+                keep(running)
+    except (StepFailed, BoardStopped, TimeoutError) as failure:
+        console.print(f"\n[bold red]Failed[/]: {escape(str(failure))}")
+        console.print(f"Its logs are in {HOME}.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

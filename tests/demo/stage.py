@@ -1,0 +1,183 @@
+"""What the demonstration plays on: a server, a modem, boards, and a console to tell it on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from birthkey_host.message import Type
+from birthkey_host.registry import Registry
+from birthkey_host.schema import Device
+from birthkey_host.simulator import Simulator, running
+from device import ROOT
+from unix_board import UnixBoard
+
+HOME = Path(os.environ.get("BIRTHKEY_DEMO_HOME") or ROOT / "build" / "demo")
+BIRTHKEY = str(Path(sys.executable).parent / "birthkey")
+SSID, PASSWORD = "demo", "correct horse"
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class StepFailed(Exception):
+    """A step did not go as told; the text says which and how."""
+
+
+def step(title: str) -> None:
+    console.print(f"\n[bold]{escape(title)}[/]")
+
+
+def say(text: str) -> None:
+    console.print("  " + escape(text))
+
+
+def done(text: str) -> None:
+    console.print(f"  [green]ok[/] {escape(text)}")
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What `condition` gives once it is true; StepFailed when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise StepFailed(f"{what}: {found!r}, expected {wanted!r}")
+
+
+class Server:
+    """`birthkey serve` as a process of its own, with its home, its command and its log."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.told = self.command("init")
+        self.public_key = self.command("server-key").strip()
+        self._log = home / "server.log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [BIRTHKEY, "--home", str(home), "serve", "--listen", "127.0.0.1:0"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line.startswith("listening on "):
+            raise StepFailed(f"the server did not start: {self._log.read_text()}")
+        self.address = line.split()[-1]
+        self._seen = 0
+
+    def command(self, *arguments: str) -> str:
+        """Run `birthkey` as a person would; its standard output."""
+        ran = subprocess.run(
+            [BIRTHKEY, "--home", str(self.home), *arguments], capture_output=True, text=True
+        )
+        if ran.returncode:
+            raise StepFailed(f"birthkey {' '.join(arguments)}: {ran.stderr.strip()}")
+        return ran.stdout
+
+    def show(self, *arguments: str) -> None:
+        """Run `birthkey`, and let it print for itself."""
+        sys.stdout.flush()
+        subprocess.run([BIRTHKEY, "--home", str(self.home), *arguments], check=True)
+
+    def device(self, device_id: str) -> Device:
+        """What the registry knows of a device."""
+        with self._registry() as registry:
+            found = registry.device(bytes.fromhex(device_id))
+        if found is None:
+            raise StepFailed(f"the registry does not know {device_id}")
+        return found
+
+    def readings(self) -> int:
+        """How many readings are stored."""
+        with self._registry() as registry:
+            return sum(row.type == Type.DATA for row in registry.messages())
+
+    def _registry(self) -> Registry:
+        return Registry(f"sqlite:///{self.home}/registry.sqlite3")
+
+    def refusals(self) -> list[tuple[str, str]]:
+        """(layer, reason) of what was refused since the last call."""
+        text = self._log.read_text()
+        fresh, self._seen = text[self._seen :], len(text)
+        return re.findall(r"refused (\w+): (.+?) from ", fresh)
+
+    def send(self, frame: bytes) -> bytes | None:
+        """Send a frame over a connection of its own; the answer, None for silence."""
+        host, _, port = self.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(len(frame).to_bytes(2, "big") + frame)
+            connection.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                return connection.recv(4098)[2:] or None
+        return None
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+
+class Stage:
+    """All that runs. `board` is the genuine one; more are made with `new_board`."""
+
+    def __init__(self, exits: contextlib.ExitStack) -> None:
+        self._exits = exits
+        self.server = self.new_server("server")
+        self.modem = exits.enter_context(
+            running(Simulator(ssid=SSID, password=PASSWORD, link=HOME / "uart"))
+        )
+        self.board = self.new_board("board")
+
+    def new_server(self, name: str) -> Server:
+        server = Server(HOME / name)
+        self._exits.callback(server.stop)
+        return server
+
+    def new_board(self, name: str) -> UnixBoard:
+        """A board on the modem, switched off."""
+        board = UnixBoard(
+            HOME / name,
+            self.modem.port,
+            server=self.server.address,
+            server_key=self.server.public_key,
+            modem={"dialect": "esp_at", "ssid": SSID, "password": PASSWORD},
+            interval_s=0.2,
+        )
+        self._exits.callback(board.kill)
+        return board
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """A server and a modem that run and a board that does not; all are gone at the end."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(parents=True)
+    step("A server and a modem")
+    with contextlib.ExitStack() as exits:
+        made = Stage(exits)
+        for line in made.server.told.splitlines()[:2]:
+            say(line)
+        say(f"birthkey serve listens on {made.server.address}")
+        say(f"an ESP-AT modem sits on {made.modem.port}")
+        yield made
