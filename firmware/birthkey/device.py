@@ -59,6 +59,8 @@ class Device:
         outbox=8192,
         spool=0,
     ):
+        if not server and not hasattr(link, "receive"):
+            raise TypeError("server is missing: (host, port) for a modem")
         keys = [_public_key(server_key)]
         if backup_key:
             keys.append(_public_key(backup_key))

@@ -292,6 +292,12 @@ def test_spooled_readings_are_delivered_after_reboots_in_order(
     assert start(spool=1000).queued == 0
 
 
+def test_a_modem_needs_a_server_to_connect_to(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="server is missing"):
+        Device(network, server_key=network.key.public.hex(), path=str(tmp_path / "board"))
+    assert not (tmp_path / "board").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
