@@ -80,9 +80,11 @@ def _pack(value: Any) -> Any:
 class Interpreter:
     def __init__(self, name: str) -> None:
         self.name = name
-        program = micropython() if name == "micropython" else sys.executable
+        # A session's tests share one interpreter, and handles keep their objects alive.
+        board = [micropython(), "-X", "heapsize=64M"]
+        program = board if name == "micropython" else [sys.executable]
         self._process = subprocess.Popen(
-            [program, str(ROOT / "tests" / "device_worker.py")],
+            [*program, str(ROOT / "tests" / "device_worker.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

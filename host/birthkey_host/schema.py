@@ -38,6 +38,10 @@ IMMEDIATE = "birthkey_immediate"
 """Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
 
 
+class RegistryError(Exception):
+    """The registry cannot do it; the text is a sentence for the person who asked."""
+
+
 class State(enum.StrEnum):
     """Where a device is in its life. `REVOKED` and `CLONED` are for ever."""
 

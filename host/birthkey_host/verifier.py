@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -144,6 +144,11 @@ class Verifier:
         self._backend = signatures.backend(backend)
         self._contexts = _Contexts(_CONTEXTS)
         self._repeats: OrderedDict[bytes, Outcome] = OrderedDict()
+
+    @property
+    def server_ids(self) -> Collection[bytes]:
+        """The keys that frames may be sealed to."""
+        return self._keys.keys()
 
     def receive(self, frame: bytes, *, source: str, now: float) -> Outcome:
         """Check one frame that came from `source` at `now` (Unix seconds).

@@ -5,43 +5,42 @@ from dataclasses import replace
 
 import pytest
 
-from birthkey_host.enrolment import POLICIES, Approve, Open, policy
+from birthkey_host.enrolment import POLICIES, Allowlist, Approve, policy
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Reason
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry, RegistryError, State
 from birthkey_host.schema import Action
-from birthkey_host.verifier import Outcome, Verdict, Verifier
+from birthkey_host.verifier import Verdict
 from recording import NOW, Server, count, data, execute, refused, state, stored
 
 Boards = Callable[[int], list[ReferenceDevice]]
 
 
-@pytest.fixture
-def outcome(server_key: ServerKey, board: ReferenceDevice) -> Outcome:
-    frame = board.frame(board.enrol("pico", "1.0"))
-    return Verifier([server_key], lambda device_id: None).receive(frame, source="test", now=0)
-
-
-def test_approve_makes_everyone_wait(outcome: Outcome) -> None:
-    assert Approve().admit(outcome) is State.PENDING
-
-
-def test_open_lets_everyone_in(outcome: Outcome) -> None:
-    assert Open().admit(outcome) is State.ACTIVE
-
-
-@pytest.mark.parametrize("name", ["approve", "open"])
-def test_policies_are_found_by_name(name: str) -> None:
-    assert policy(name).name == name
+@pytest.mark.parametrize(
+    ("name", "stranger", "claimed"),
+    [
+        ("approve", State.PENDING, State.PENDING),
+        ("open", State.ACTIVE, State.ACTIVE),
+        ("claim", None, State.ACTIVE),
+        ("allowlist", None, None),
+    ],
+)
+def test_policies_decide_about_strangers_and_about_holders_of_a_claim_code(
+    name: str, stranger: State | None, claimed: State | None
+) -> None:
+    chosen = policy(name)
+    assert chosen.name == name
+    assert chosen.admit(claimed=False) is stranger
+    assert chosen.admit(claimed=True) is claimed
 
 
 def test_there_are_no_other_policies() -> None:
-    assert set(POLICIES) == {"approve", "open"}
+    assert set(POLICIES) == {"approve", "open", "claim", "allowlist"}
 
 
 def test_unknown_policy_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no policy 'any'; there are: approve, open"):
+    with pytest.raises(ValueError, match="'any'; there are: approve, open, claim, allowlist"):
         policy("any")
 
 
@@ -126,14 +125,14 @@ class TestEnrolment:
         with pytest.raises(RegistryError, match="approved already"):
             registry.approve(board.device_id, who="ada", why="", now=NOW)
 
-    @pytest.mark.parametrize("word", ["active", "suspended", "revoked", "cloned"])
-    def test_only_pending_devices_are_approved(
-        self, server: Server, enrolled: ReferenceDevice, word: str
+    def test_policy_is_asked_again_about_one_that_waits(
+        self, strict: Server, server: Server, board: ReferenceDevice
     ) -> None:
-        execute(server.registry, f"UPDATE devices SET state = '{word}'")
-        with pytest.raises(RegistryError, match=f"it is {word}"):
-            server.registry.approve(enrolled.device_id, who="ada", why="", now=NOW)
-        assert state(server.registry, enrolled).value == word
+        strict.enrol(board)
+        assert server(board, data(board)) == refused(Reason.PENDING)
+        assert server.enrol(board) == stored(1)
+        event = server.registry.events()[-1]
+        assert (event.action, event.who) == (Action.APPROVED, "policy open")
 
     @pytest.mark.parametrize("enrolling", [True, False])
     def test_key_once_bound_is_not_overwritten(
@@ -157,6 +156,33 @@ class TestEnrolment:
         for table in ("messages", "boots", "devices"):
             execute(server.registry, f"DELETE FROM {table}")
         assert server.record(outcome) == refused(Reason.UNKNOWN_DEVICE)
+
+
+class TestAllowlist:
+    @pytest.fixture
+    def closed(self, server_key: ServerKey, registry: Registry) -> Server:
+        return Server(server_key, registry, Allowlist())
+
+    def test_stranger_leaves_nothing(self, closed: Server, board: ReferenceDevice) -> None:
+        assert closed.enrol(board) == refused(Reason.PENDING)
+        for table in ("devices", "messages", "boots", "events"):
+            assert count(closed.registry, table) == 0
+
+    def test_recorded_id_is_let_in_with_its_label(self, closed: Server, boards: Boards) -> None:
+        one, other = boards(2)
+        closed.registry.approve(one.device_id, who="ada", why="bench", now=NOW, label="pump 7")
+        assert [row.label for row in closed.registry.approvals()] == ["pump 7"]
+        assert closed.enrol(one).stored
+        assert closed.enrol(other).reason is Reason.PENDING
+        [device] = closed.registry.devices()
+        assert (device.state, device.label) == (State.ACTIVE, "pump 7")
+
+    def test_one_that_waits_since_another_policy_goes_on_waiting(
+        self, closed: Server, strict: Server, board: ReferenceDevice
+    ) -> None:
+        strict.enrol(board)
+        assert closed.enrol(board) == refused(Reason.PENDING)
+        assert state(closed.registry, board) is State.PENDING
 
 
 class TestWaitingList:

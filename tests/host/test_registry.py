@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from birthkey_host import events
@@ -228,6 +229,17 @@ class TestDatabase:
     def test_url_of_no_use(self, url: str) -> None:
         with pytest.raises(RegistryError, match="of no use"):
             Registry(url)
+
+    def test_counter_is_kept_once_whatever_the_program_does(
+        self, server: Server, enrolled: ReferenceDevice
+    ) -> None:
+        columns = (
+            "device_id, counter, type, message, sha256, boot, enc, server_id, signed_frame,"
+            " received"
+        )
+        again = f"INSERT INTO messages ({columns}) SELECT {columns} FROM messages"
+        with pytest.raises(IntegrityError, match="UNIQUE"):
+            execute(server.registry, again)
 
     def test_tables_are_fit_for_postgresql(self) -> None:
         for table in Base.metadata.sorted_tables:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -30,13 +30,19 @@ class TestStates:
     )
     @pytest.mark.parametrize("kind", [Type.ENROL, Type.DATA])
     def test_only_active_devices_are_stored(
-        self, server: Server, enrolled: ReferenceDevice, word: str, reason: Reason, kind: Type
+        self,
+        server: Server,
+        strict: Server,
+        enrolled: ReferenceDevice,
+        word: str,
+        reason: Reason,
+        kind: Type,
     ) -> None:
         execute(server.registry, f"UPDATE devices SET state = '{word}'")
         enrolled.start(7)
         is_enrol = kind is Type.ENROL
         message = enrolled.enrol("pico", "1.0") if is_enrol else data(enrolled)
-        assert server(enrolled, message) == refused(reason, 1)
+        assert strict(enrolled, message) == refused(reason, 1)
         assert count(server.registry, "messages") == 1
         assert count(server.registry, "boots") == 1
         assert state(server.registry, enrolled).value == word
@@ -51,6 +57,12 @@ class TestStates:
         verdict = server(enrolled, enrolled.message(kind, body))
         assert verdict == refused(reason, 1)
         assert count(server.registry, "messages") == 1
+
+    def test_nothing_is_told_to_one_who_was_not_verified(
+        self, server: Server, enrolled: ReferenceDevice
+    ) -> None:
+        execute(server.registry, "UPDATE devices SET state = 'deleted'")
+        assert server(enrolled, data(enrolled)) == refused(Reason.UNKNOWN_DEVICE)
 
 
 class TestReplay:
@@ -157,6 +169,52 @@ class TestReplay:
             assert again(enrolled, data(enrolled)) == stored(1)
 
 
+class TestQuota:
+    @pytest.fixture
+    def small(self, server_key: ServerKey, url: str, registry: Registry) -> Iterator[Server]:
+        """Keeps four frames of a device: of one boot, and of three messages."""
+        with Registry(url, quota=4) as registry:
+            yield Server(server_key, registry, Open())
+
+    def test_full_device_is_busy_and_nobody_else(self, small: Server, boards: Boards) -> None:
+        full, other = boards(2)
+        small.enrol(full)
+        messages = [data(full) for _ in range(3)]
+        verdicts = [small(full, message) for message in messages]
+        assert verdicts == [stored(1), stored(1), refused(Reason.BUSY, 1)]
+        assert small.enrol(other).stored
+
+    def test_what_is_stored_is_acknowledged_again(
+        self, small: Server, board: ReferenceDevice
+    ) -> None:
+        small.enrol(board)
+        first, second = data(board), data(board)
+        for message in (first, second, data(board)):
+            small(board, message)
+        assert small(board, first) == repeated(1)
+
+    def test_boots_count_too(self, small: Server, board: ReferenceDevice) -> None:
+        message = board.enrol("pico", "1.0")
+        for boot, verdict in (
+            (1, None),
+            (2, repeated(2)),
+            (3, repeated(3)),
+            (4, refused(Reason.BUSY, 3)),
+        ):
+            board.start(boot)
+            assert verdict in (small(board, message), None)
+        assert count(small.registry, "boots") == 3
+
+    def test_full_device_is_caught_all_the_same(
+        self, small: Server, board: ReferenceDevice
+    ) -> None:
+        small.enrol(board)
+        for _ in range(2):
+            small(board, data(board))
+        board.start(1)
+        assert small(board, data(board)) == refused(Reason.CLONED, 1)
+
+
 class TestClones:
     @pytest.fixture
     def twin(self, enrolled: ReferenceDevice) -> ReferenceDevice:
@@ -169,7 +227,7 @@ class TestClones:
         """The device is quarantined, and anyone can verify the two frames that are kept."""
         assert state(server.registry, board) is State.CLONED
         pair = server.registry.evidence(board.device_id)
-        assert [(row.place, row.proof, row.found) for row in pair] == [
+        assert [(row.place, row.proof, row.received) for row in pair] == [
             (0, proof, NOW),
             (1, proof, NOW),
         ]
@@ -248,7 +306,7 @@ class TestClones:
         assert server(enrolled, status).reason is Reason.CLONED
         self.check(server, enrolled, Proof.STATUS)
 
-    @pytest.mark.parametrize("told", [None, 0, 1, 5])
+    @pytest.mark.parametrize("told", [None, 0, 1, 3, 5])  # 3 was never seen, and so never told
     def test_status_of_an_old_boot_that_proves_nothing_is_stale(
         self,
         server: Server,

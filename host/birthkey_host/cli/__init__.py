@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host.cli import devices, messages, server, tools
+from birthkey_host.cli import audit, bad_keys, claims, devices, life, messages, server, tools
 from birthkey_host.cli.common import Commands, Place
 
 app = typer.Typer(
@@ -40,12 +40,20 @@ for name, command in (
     ("server-key", server.server_key),
     ("devices", devices.devices),
     ("show", devices.show),
-    ("approve", devices.approve),
+    ("approve", life.approve),
+    ("suspend", life.suspend),
+    ("revoke", life.revoke),
+    ("delete", life.delete),
     ("messages", messages.messages),
+    ("prune", life.prune),
+    ("audit", audit.audit),
     ("inspect", tools.inspect),
     ("modem", tools.modem),
 ):
     app.command(name)(command)
+
+app.add_typer(claims.app, name="claim")
+app.add_typer(bad_keys.app, name="bad-key")
 
 
 def main() -> None:

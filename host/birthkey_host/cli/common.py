@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy import URL
 from typer.core import TyperGroup
 
 from birthkey_host.keys import ServerKey
-from birthkey_host.registry import Registry, RegistryError
+from birthkey_host.registry import QUOTA, Registry, RegistryError
+from birthkey_host.schema import LABEL
+
+Id = Annotated[list[str], typer.Argument(metavar="ID", help="The whole id, grouped or not.")]
+Why = Annotated[str, typer.Option(help="The reason, for the audit log.")]
+Label = Annotated[
+    str | None, typer.Option("--label", help=f"What to call it, up to {LABEL} characters.")
+]
 
 
 class Commands(TyperGroup):
@@ -47,15 +55,16 @@ class Place:
         """The default registry."""
         return self.home / "registry.sqlite3"
 
-    def registry(self) -> Registry:
+    def registry(self, *, quota: int = QUOTA) -> Registry:
         """The registry, unopened."""
-        return Registry(self.registry_url or URL.create("sqlite", database=str(self.registry_path)))
+        url = self.registry_url or URL.create("sqlite", database=str(self.registry_path))
+        return Registry(url, quota=quota)
 
-    def open_registry(self) -> Registry:
+    def open_registry(self, *, quota: int = QUOTA) -> Registry:
         """The registry, which is there and of this version."""
         if self.registry_url is None:
             self._need(self.registry_path)
-        registry = self.registry()
+        registry = self.registry(quota=quota)
         try:
             registry.check()
         except RegistryError:
@@ -98,6 +107,21 @@ def device_id(words: Sequence[str]) -> bytes:
     fail("an id is 32 hex digits; `birthkey devices` lists them", code=2)
 
 
+def label(text: str | None) -> str | None:
+    """A label as it was typed, if it is one."""
+    if text is not None and not (0 < len(text) <= LABEL and text.isprintable()):
+        fail(f"a label is 1 to {LABEL} characters that can be printed", code=2)
+    return text
+
+
+def login() -> str:
+    """Who asks, for the audit log."""
+    try:
+        return printable(getpass.getuser())
+    except (OSError, KeyError, ImportError):  # a user without a name, as in many containers
+        return "unknown"
+
+
 def group(identity: bytes) -> str:
     """An id as people read it: hex digits in groups of four."""
     return identity.hex(" ", 2)
@@ -123,11 +147,11 @@ def _escape(character: str) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table for a person at a terminal; else lines of cells with tabs between them."""
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal:  # a program reads it
         for row in (header, *rows):
             typer.echo("\t".join(printable(cell) for cell in row))
         return
-    drawn = Table(*header)
+    drawn = Table(*(Column(name, overflow="fold") for name in header))  # nothing is cut off
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))  # Text: no markup is read
     console.print(drawn)

@@ -1,111 +1,153 @@
-"""`birthkey devices`, `show` and `approve`."""
+"""`birthkey devices` and `show`."""
 
 from __future__ import annotations
 
-import getpass
 import json
-import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from birthkey_host.cli.common import Place, device_id, fail, group, moment, printable, table
+from birthkey_host.cli.common import Id, Place, device_id, fail, group, moment, printable, table
+from birthkey_host.evidence import PROOFS, Case, Exhibit, examine
 from birthkey_host.registry import Registry
-from birthkey_host.schema import Device
-
-Id = Annotated[list[str], typer.Argument(metavar="ID", help="The whole id, grouped or not.")]
+from birthkey_host.schema import Approval, Device
 
 
 def devices(
     context: typer.Context,
+    deleted: Annotated[bool, typer.Option("--all", help="Deleted ones too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """List the devices, the oldest first, then ids that are approved but were not seen yet."""
+    """List the devices, the oldest first.
+
+    After them come ids that are approved and were not seen yet.
+    """
     place: Place = context.obj
     with place.open_registry() as registry:
-        rows = registry.devices()
-        approved = [approval.device_id for approval in registry.approvals()]
+        rows = [row for row in registry.devices() if deleted or row.deleted is None]
+        awaited = registry.approvals()
     if as_json:
-        objects = [_fields(device) for device in rows]
-        objects += [{"id": awaited.hex(), "state": "approved"} for awaited in approved]
+        objects = [_fields(device) for device in rows] + [_awaited(row) for row in awaited]
         typer.echo(json.dumps(objects, indent=2))
         return
     cells = [
-        (group(row.device_id), row.state.value, row.board, row.firmware, moment(row.last_seen))
+        (
+            group(row.device_id),
+            row.state.value,
+            row.label or "-",
+            row.board or "-",
+            row.firmware or "-",
+            moment(row.last_seen),
+        )
         for row in rows
     ]
-    cells += [(group(awaited), "approved", "-", "-", "-") for awaited in approved]
-    table(("id", "state", "board", "firmware", "last seen"), cells)
+    cells += [
+        (group(row.device_id), "approved", row.label or "-", "-", "-", "-") for row in awaited
+    ]
+    table(("id", "state", "label", "board", "firmware", "last seen"), cells)
 
 
 def show(context: typer.Context, identity: Id) -> None:
-    """Show one device: its key, its state, and what happened to it."""
+    """Show one device and what happened to it.
+
+    Of a cloned one the two frames that prove it too; their signatures are verified anew.
+    """
     place: Place = context.obj
     wanted = device_id(identity)
     with place.open_registry() as registry:
         device = registry.device(wanted)
-        awaited = {approval.device_id for approval in registry.approvals()}
-        if device is None and wanted not in awaited:
+        [*approval] = [row for row in registry.approvals() if row.device_id == wanted]
+        if device is None and not approval:
             fail(f"there is no device {group(wanted)}")
-        _show(registry, wanted, device)
-
-
-def _show(registry: Registry, wanted: bytes, device: Device | None) -> None:
-    lines = [("id", group(wanted))]
-    if device is None:
-        lines.append(("state", "approved, not seen yet"))
-    else:
-        lines += [
-            ("state", device.state.value),
-            ("board", device.board),
-            ("firmware", device.firmware),
-            ("thumbprint", device.thumbprint.hex()),
-            ("public key", device.public_key.hex()),
-            ("first seen", moment(device.created)),
-            ("last seen", moment(device.last_seen)),
-            ("newest boot", str(device.newest)),
-        ]
-    for event in registry.events(wanted):
-        why = f": {event.why}" if event.why else ""
-        lines.append(("event", f"{moment(event.at)} {event.action} by {event.who}{why}"))
-    for frame in registry.evidence(wanted):
-        lines.append((f"evidence {frame.place + 1}", f"boot {frame.boot}, signed frame"))
-        lines.append(("", frame.signed_frame.hex()))
+        lines = [("id", group(wanted))]
+        lines += _device(device) if device is not None else _approval(approval[0])
+        lines += _history(registry, wanted)
+        case = None if device is None else examine(device, registry.evidence(wanted))
+    if case is not None:
+        lines += _case(case)
     for name, text in lines:
         typer.echo(printable(f"{name:<12} {text}"))
 
 
-def approve(
-    context: typer.Context,
-    identity: Id,
-    why: Annotated[str, typer.Option(help="The reason, for the audit log.")] = "",
-) -> None:
-    """Let a device in, by its whole id; before its first contact too."""
-    place: Place = context.obj
-    wanted = device_id(identity)
-    with place.open_registry() as registry:
-        device = registry.approve(wanted, who=_login(), why=printable(why), now=time.time())
-    if device is None:
-        typer.echo(f"{group(wanted)} is approved, and active from its first contact on")
+def _device(device: Device) -> Iterator[tuple[str, str]]:
+    deleted = "" if device.deleted is None else f", deleted {moment(device.deleted)}"
+    yield "state", device.state.value + deleted
+    yield "label", device.label or "-"
+    yield "board", device.board or "-"
+    yield "firmware", device.firmware or "-"
+    yield "thumbprint", device.thumbprint.hex()
+    yield "public key", device.public_key.hex()
+    yield "first seen", moment(device.created)
+    yield "last seen", moment(device.last_seen)
+    yield "newest boot", str(device.newest)
+    yield "frames kept", str(device.frames)
+    if device.replaces is not None:
+        yield "replaces", group(device.replaces)
+
+
+def _approval(approval: Approval) -> Iterator[tuple[str, str]]:
+    yield "state", "approved, not seen yet"
+    yield "label", approval.label or "-"
+    if approval.replaces is not None:
+        yield "replaces", group(approval.replaces)
+
+
+def _history(registry: Registry, wanted: bytes) -> Iterator[tuple[str, str]]:
+    successor = registry.replaced_by(wanted)
+    if successor is not None:
+        yield "replaced by", group(successor)
+    for event in registry.events(wanted):
+        why = f": {event.why}" if event.why else ""
+        yield "event", f"{moment(event.at)} {event.action} by {event.who}{why}"
+
+
+def _case(case: Case) -> Iterator[tuple[str, str]]:
+    yield "proof", PROOFS[case.proof]
+    for exhibit in case.exhibits:
+        yield from _exhibit(exhibit)
+    if case.proven:
+        yield "checked now", "both signatures verify, and the two frames show it"
     else:
-        typer.echo(f"{group(wanted)} is active")
+        yield "checked now", "this does NOT prove it: the registry has been changed or is damaged"
+
+
+def _exhibit(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
+    row, message = exhibit.row, exhibit.message
+    counter = "unreadable"
+    if message is not None:
+        counter = f"{message.counter >> 32}:{message.counter & 0xFFFFFFFF}"
+    verifies = "verifies" if exhibit.authentic else "does NOT verify"
+    yield (
+        f"frame {row.place + 1}",
+        f"received {moment(row.received)}, boot {row.boot}, counter {counter},"
+        f" signature {verifies}",
+    )
+    yield "  enc", row.enc.hex()
+    yield "  signed", row.signed_frame.hex()
 
 
 def _fields(device: Device) -> dict[str, object]:
     return {
         "id": device.device_id.hex(),
         "state": device.state,
+        "label": device.label,
         "board": device.board,
         "firmware": device.firmware,
         "public_key": device.public_key.hex(),
         "first_seen": moment(device.created),
         "last_seen": None if device.last_seen is None else moment(device.last_seen),
         "newest": device.newest,
+        "frames": device.frames,
+        "replaces": None if device.replaces is None else device.replaces.hex(),
     }
 
 
-def _login() -> str:
-    try:
-        return printable(getpass.getuser())
-    except (OSError, KeyError, ImportError):  # a user without a name, as in many containers
-        return "unknown"
+def _awaited(approval: Approval) -> dict[str, object]:
+    replaces = None if approval.replaces is None else approval.replaces.hex()
+    return {
+        "id": approval.device_id.hex(),
+        "state": "approved",
+        "label": approval.label,
+        "replaces": replaces,
+    }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from birthkey_host.cli import values
-from birthkey_host.cli.common import Place, device_id, fail, group, moment
+from birthkey_host.cli.common import Place, device_id, fail, group, moment, table
 from birthkey_host.message import Message, Type
 from birthkey_host.schema import StoredMessage
 
@@ -29,7 +29,7 @@ def messages(
 ) -> None:
     """Print the stored messages, the oldest first.
 
-    The columns are the time of storing, the device, boot:sequence, the type and the body.
+    The counter is boot:sequence.
     """
     place: Place = context.obj
     wanted = None if device is None else device_id([device])
@@ -37,10 +37,13 @@ def messages(
         if wanted is not None and registry.device(wanted) is None:
             fail(f"there is no device {group(wanted)}")
         rows = registry.messages(wanted, limit=limit)
+        if not follow and not as_json:
+            table(("received", "device", "counter", "type", "body"), [_cells(row) for row in rows])
+            return
         last = 0
         while True:
             for row in rows:
-                typer.echo(_json(row) if as_json else _line(row))
+                typer.echo(_json(row) if as_json else "  ".join(_cells(row)))
                 last = row.number
             if not follow:
                 return
@@ -56,12 +59,11 @@ def _decode(row: StoredMessage) -> tuple[Message, Type]:
         fail(f"message {row.number} of the registry is damaged: {error}")
 
 
-def _line(row: StoredMessage) -> str:
+def _cells(row: StoredMessage) -> tuple[str, ...]:
     message, kind = _decode(row)
     counter = f"{message.counter >> 32}:{message.counter & 0xFFFFFFFF}"
     body = values.text(values.named(kind, message.body))
-    name = kind.name.lower()
-    return f"{moment(row.received)}  {group(row.device_id)}  {counter}  {name}  {body}"
+    return moment(row.received), group(row.device_id), counter, kind.name.lower(), body
 
 
 def _json(row: StoredMessage) -> str:

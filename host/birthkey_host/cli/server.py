@@ -13,7 +13,7 @@ from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
-from birthkey_host.registry import RegistryError
+from birthkey_host.registry import QUOTA, RegistryError
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.verifier import Verifier
@@ -55,9 +55,10 @@ def serve(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
     ] = "127.0.0.1:7155",
-    policy: Annotated[
-        str, typer.Option(help=f"Who may enrol: {' or '.join(POLICIES)}.")
-    ] = "approve",
+    policy: Annotated[str, typer.Option(help=f"Who may enrol: {', '.join(POLICIES)}.")] = "approve",
+    quota: Annotated[
+        int, typer.Option(min=1, help="Frames kept of one device; it is told busy at more.")
+    ] = QUOTA,
 ) -> None:
     """Serve boards over TCP until SIGINT or SIGTERM."""
     place: Place = context.obj
@@ -68,10 +69,10 @@ def serve(
         fail(str(error), code=2)
     key = place.server_key()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with place.open_registry() as registry:
+    with place.open_registry(quota=quota) as registry:
         pipeline = Pipeline(Verifier([key], registry.lookup), registry, chosen)
         try:
-            asyncio.run(_serve(TcpServer(pipeline.handle), host, port))
+            asyncio.run(_serve(TcpServer(pipeline), host, port))
         except OSError as error:
             fail(f"cannot listen on {listen}: {error.strerror or error}")
 

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from birthkey_host.enrolment import Policy
 from birthkey_host.errors import FrameError
+from birthkey_host.message import Reason
 from birthkey_host.registry import Registry, RegistryError
-from birthkey_host.verifier import Verifier
+from birthkey_host.server.boots import newest_boots
+from birthkey_host.server.lines import Lines
+from birthkey_host.server.quota import Quota, QuotaLimits
+from birthkey_host.verifier import Outcome, Verdict, Verifier
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What became of a frame."""
+
+    answer: bytes | None
+    """For the sender; None for silence."""
+    device_id: bytes | None = None
+    """The active device whose message is on the disk, now or since earlier; else None."""
+    charged: bool = False
+    """Whether it came to nothing by the sender's fault."""
 
 
 class Pipeline:
@@ -23,30 +40,79 @@ class Pipeline:
         registry: Registry,
         policy: Policy,
         *,
+        quota: QuotaLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
         self._registry = registry
         self._policy = policy
+        self._quota = Quota(quota)
         self._clock = clock
+        self.lines = Lines(log)
+        """Where refusals are logged."""
+
+    @property
+    def server_ids(self) -> Collection[bytes]:
+        """The keys that frames may be sealed to."""
+        return self._verifier.server_ids
+
+    def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
+        """See `newest_boots`; none when the registry cannot be read."""
+        try:
+            return newest_boots(self._registry, limit)
+        except RegistryError as error:
+            log.error("takes every board for a stranger at first: %s", error)
+            return ()
 
     def handle(self, frame: bytes, source: str) -> bytes | None:
         """The answer for `source`, or None for silence. What is acknowledged is on the disk."""
+        return self.serve(frame, source).answer
+
+    def serve(self, frame: bytes, source: str) -> Served:
+        """As `handle`, and who sent it."""
         now = self._clock()
         try:
             outcome = self._verifier.receive(frame, source=source, now=now)
         except FrameError as error:
-            log.warning("refused %s from %s", error, source)
-            return None
+            self.lines.write(
+                logging.WARNING, source, error.layer, "refused %s from %s", error, source
+            )
+            return Served(None, charged=True)
         except RegistryError as error:  # no key to verify with: nothing can be said to anyone
-            log.error("dropped a frame from %s: %s", source, error)
-            return None
-        verdict = self._registry.record(outcome, policy=self._policy, now=now)
+            self.lines.write(
+                logging.ERROR, source, "registry", "dropped a frame from %s: %s", source, error
+            )
+            return Served(None)
+        verdict, detail = self._decide(outcome, now)
         name = outcome.device_id.hex()
         if verdict.reason is not None:
-            what = f"{verdict.reason}: {outcome.detail}" if outcome.detail else verdict.reason
-            log.warning("refused %s: %s from %s, device %s", verdict.layer, what, source, name)
-        elif verdict.stored:
+            what = f"{verdict.layer}: {verdict.reason}"
+            self.lines.write(
+                logging.WARNING,
+                source,
+                what,
+                "refused %s from %s, device %s",
+                f"{what}: {detail}" if detail else what,
+                source,
+                name,
+            )
+            # Only too many enrols make a server busy by their senders' fault.
+            charged = verdict.reason is not Reason.BUSY or outcome.enrol is not None
+            return Served(outcome.answer(verdict), charged=charged)
+        if verdict.stored:
             boot, sequence = divmod(outcome.message.counter, 1 << 32)
             log.info("stored %d:%d from %s, device %s", boot, sequence, source, name)
-        return outcome.answer(verdict)
+        return Served(outcome.answer(verdict), outcome.device_id)
+
+    def _decide(self, outcome: Outcome, now: float) -> tuple[Verdict, str]:
+        """The verdict, and why in a sentence, if there is more to say than its reason."""
+        device_id, counter = outcome.device_id, outcome.message.counter
+        if outcome.refusal is Reason.UNKNOWN_DEVICE:  # the registry has just said so
+            return Verdict(outcome.refusal, newest=0, stored=False), outcome.detail
+        if outcome.refusal is None and self._quota.refuses(device_id, counter, now):
+            newest = self._quota.newest(device_id)
+            return Verdict(Reason.BUSY, newest, stored=False), "it has sent too many messages"
+        verdict = self._registry.record(outcome, policy=self._policy, now=now)
+        if verdict.stored:
+            self._quota.spend(device_id, counter, verdict.newest, now)
+        return verdict, outcome.detail

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.testing
 
 from birthkey_host.enrolment import Approve
 from birthkey_host.keys import ServerKey
@@ -11,6 +13,14 @@ from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
 from command import Command
 from recording import NOW, Server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def built_once() -> Iterator[None]:
+    """Typer builds the whole command line anew for each call, which takes half of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))
+        yield
 
 
 @pytest.fixture

@@ -20,11 +20,32 @@ class TestMessages:
             server(enrolled, data(enrolled, number))
         return enrolled
 
-    def test_lines(self, birthkey: Command, readings: ReferenceDevice) -> None:
+    def test_program_reads_cells_with_tabs_between(
+        self, birthkey: Command, readings: ReferenceDevice
+    ) -> None:
         name = grouped(readings.device_id)
-        enrol, *lines = birthkey("messages").splitlines()
-        assert enrol.startswith(f"{MOMENT}  {name}  1:0  enrol  {{key: {{1: 2, ")
-        assert lines == [f"{MOMENT}  {name}  1:{n + 1}  data  {{n: {n}}}" for n in range(3)]
+        header, enrol, *lines = birthkey("messages").splitlines()
+        assert header == "received\tdevice\tcounter\ttype\tbody"
+        assert enrol.startswith(f"{MOMENT}\t{name}\t1:0\tenrol\t{{key: {{1: 2, ")
+        assert lines == [f"{MOMENT}\t{name}\t1:{n + 1}\tdata\t{{n: {n}}}" for n in range(3)]
+
+    def test_person_sees_a_table(self, birthkey: Command, readings: ReferenceDevice) -> None:
+        drawn = birthkey("messages", env={"FORCE_COLOR": "1", "COLUMNS": "160"})
+        assert "┃" in drawn
+        rows = [line for line in drawn.splitlines() if "{n: 2}" in line]
+        assert len(rows) == 1
+        assert grouped(readings.device_id) in rows[0]
+        assert "\t" not in drawn
+
+    def test_table_for_a_narrow_terminal_leaves_nothing_out(
+        self, birthkey: Command, readings: ReferenceDevice
+    ) -> None:
+        drawn = birthkey("messages", env={"FORCE_COLOR": "1", "COLUMNS": "60"})
+        assert "…" not in drawn
+
+    def test_nothing_is_a_header_alone(self, birthkey: Command) -> None:
+        assert birthkey("messages").count("\n") == 1
+        assert birthkey("messages", "--json") == ""
 
     def test_json_lines(self, birthkey: Command, readings: ReferenceDevice) -> None:
         rows = [json.loads(line) for line in birthkey("messages", "--json").splitlines()]
@@ -39,15 +60,16 @@ class TestMessages:
         }
 
     def test_limit_keeps_the_last(self, birthkey: Command, readings: ReferenceDevice) -> None:
-        lines = birthkey("messages", "--limit", "2").splitlines()
-        assert [line.split("  ")[2] for line in lines] == ["1:2", "1:3"]
+        lines = birthkey("messages", "--limit", "2").splitlines()[1:]
+        assert [line.split("\t")[2] for line in lines] == ["1:2", "1:3"]
 
     def test_one_device(self, birthkey: Command, server: Server, readings: ReferenceDevice) -> None:
         other = ReferenceDevice.generate(readings.server_public)
         server.registry.approve(other.device_id, who="ada", why="", now=NOW)
         server.enrol(other)
-        assert len(birthkey("messages").splitlines()) == 5
-        assert len(birthkey("messages", "--device", other.device_id.hex()).splitlines()) == 1
+        assert len(birthkey("messages", "--json").splitlines()) == 5
+        only = ("messages", "--json", "--device", other.device_id.hex())
+        assert len(birthkey(*only).splitlines()) == 1
 
     def test_follow_prints_what_comes_until_interrupted(
         self,
@@ -76,8 +98,12 @@ class TestMessages:
         server(enrolled, enrolled.message(Type.DATA, {"\x1b[2J\n": "\x9b[red]\u202e"}))
         for option in ([], ["--json"]):
             *_, line = birthkey("messages", *option).splitlines()
-            assert line.isprintable()
+            assert line.replace("\t", "").isprintable()
             assert "[red]" in line
+        drawn = birthkey("messages", env={"FORCE_COLOR": "1", "COLUMNS": "200"})
+        assert "[red]" in drawn
+        assert "[2J" in drawn  # escaped: without its escape character
+        assert "\x1b[2J" not in drawn
 
     def test_damaged_message(
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice

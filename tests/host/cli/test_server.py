@@ -23,6 +23,7 @@ class TestInit:
         key = ServerKey.load(nothing.home / "server.key")
         assert lines[0] == f"server id   {grouped(key.server_id)}"
         assert lines[1] == f"public key  {key.public.hex()}"
+        assert 'as its "server_key".' in lines[-2]
         assert lines[-1] == "Then start the server: birthkey serve"
         assert nothing.home.stat().st_mode & 0o077 == 0
         assert {path.name for path in nothing.home.iterdir()} >= {"server.key", "registry.sqlite3"}
@@ -77,7 +78,17 @@ class TestServerKey:
 class TestTrouble:
     @pytest.mark.parametrize(
         "command",
-        [["serve"], ["server-key"], ["devices"], ["messages"], ["show", "0" * 32]],
+        [
+            ["serve"],
+            ["server-key"],
+            ["devices"],
+            ["messages"],
+            ["audit"],
+            ["show", "0" * 32],
+            ["revoke", "0" * 32],
+            ["claim", "new"],
+            ["bad-key", "list"],
+        ],
         ids=" ".join,
     )
     def test_missing_home(self, nothing: Command, command: list[str]) -> None:
@@ -86,7 +97,7 @@ class TestTrouble:
         assert "`birthkey init` makes it" in sentence
         assert not nothing.home.exists()
 
-    @pytest.mark.parametrize("command", ["serve", "devices", "messages"])
+    @pytest.mark.parametrize("command", ["serve", "devices", "messages", "audit"])
     def test_damaged_registry(self, birthkey: Command, command: str) -> None:
         for path in birthkey.home.glob("registry.sqlite3*"):
             path.write_bytes(b"damaged, and long enough for a page" * 100)
@@ -103,9 +114,9 @@ class TestTrouble:
 
     def test_policy_that_is_none(self, birthkey: Command) -> None:
         sentence = birthkey.fails("serve", "--policy", "any", code=2)
-        assert sentence == "no policy 'any'; there are: approve, open"
+        assert sentence == "no policy 'any'; there are: approve, open, claim, allowlist"
 
-    @pytest.mark.parametrize("command", ["show", "approve"])
+    @pytest.mark.parametrize("command", ["show", "approve", "suspend", "revoke", "delete"])
     def test_beginning_of_an_id_is_not_enough(self, birthkey: Command, command: str) -> None:
         sentence = birthkey.fails(command, "0123 4567", code=2)
         assert sentence.startswith("an id has 32 hex digits, and this has 8: give the whole id")
@@ -141,7 +152,18 @@ class TestServe:
             f"INFO stored 1:0 from 127.0.0.1, device {name}",
             f"INFO stored 1:1 from 127.0.0.1, device {name}",
         ]
-        assert len(birthkey("messages").splitlines()) == 2
+        assert [line.split("\t")[2] for line in birthkey("messages").splitlines()[1:]] == [
+            "1:0",
+            "1:1",
+        ]
+
+    def test_quota_is_kept(self, birthkey: Command, board: ReferenceDevice) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--policy", "open", "--quota", "2") as server:
+            address = server.line().split()[-1]
+            for body in ({0: 1}, {0: 1, 1: "busy"}):
+                message = board.enrol("pico", "1.0")
+                assert board.open(ask(address, board.frame(message))).body == body
 
     def test_address_in_use(self, birthkey: Command) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

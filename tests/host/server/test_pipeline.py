@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
-from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.server.pipeline import Pipeline, Served
+from birthkey_host.server.quota import QuotaLimits
 from birthkey_host.verifier import Verifier
 from recording import count, data, execute
 
@@ -212,3 +214,148 @@ def test_restart_forgets_nothing(
         again = Pipeline(Verifier([server_key], reopened.lookup), reopened, Open())
         assert ask(again, enrolled, message).type == Type.ACKNOWLEDGE
         assert count(reopened, "messages") == 2
+
+
+class TestServed:
+    """What a listener learns of a frame besides its answer."""
+
+    @staticmethod
+    def serve(pipeline: Pipeline, frame: bytes) -> Served:
+        return pipeline.serve(frame, "192.0.2.1")
+
+    def test_stored_message_names_its_device(
+        self, pipeline: Pipeline, enrolled: ReferenceDevice
+    ) -> None:
+        served = self.serve(pipeline, enrolled.frame(data(enrolled)))
+        assert (served.device_id, served.charged) == (enrolled.device_id, False)
+
+    def test_message_that_is_stored_already_names_its_device(
+        self, pipeline: Pipeline, enrolled: ReferenceDevice
+    ) -> None:
+        message = data(enrolled)
+        for _ in range(2):
+            served = self.serve(pipeline, enrolled.frame(message))
+        assert (served.device_id, served.charged) == (enrolled.device_id, False)
+
+    def test_whoever_does_not_know_the_server_is_charged(self, pipeline: Pipeline) -> None:
+        assert self.serve(pipeline, b"rubbish") == Served(None, charged=True)
+
+    def test_device_that_is_not_active_is_charged(
+        self, server_key: ServerKey, registry: Registry, board: ReferenceDevice
+    ) -> None:
+        strict = Pipeline(Verifier([server_key], registry.lookup), registry, Approve())
+        for message in (data(board), board.enrol("pico", "1.0")):
+            served = self.serve(strict, board.frame(message))
+            assert served.answer is not None
+            assert (served.device_id, served.charged) == (None, True)
+
+    def test_fault_of_the_registry_is_nobody_elses(
+        self, pipeline: Pipeline, registry: Registry, enrolled: ReferenceDevice
+    ) -> None:
+        frame = enrolled.frame(data(enrolled))
+        execute(registry, "ALTER TABLE messages RENAME TO gone")
+        served = self.serve(pipeline, frame)
+        assert enrolled.open(served.answer or b"").body == {0: 0, 1: "busy"}
+        assert (served.device_id, served.charged) == (None, False)
+        execute(registry, "ALTER TABLE devices RENAME TO gone_too")
+        assert self.serve(pipeline, enrolled.frame(data(enrolled))) == Served(None)
+
+
+class TestBoots:
+    def test_newest_boots_of_active_devices(
+        self, pipeline: Pipeline, registry: Registry, boards: Callable[[int], list[ReferenceDevice]]
+    ) -> None:
+        first, second, third = boards(3)
+        for board in (first, second, third):
+            ask(pipeline, board, board.enrol("pico", "1.0"))
+        first.start(2)
+        ask(pipeline, first, data(first))
+        execute(
+            registry,
+            f"UPDATE devices SET state = 'suspended' WHERE device_id = x'{third.device_id.hex()}'",
+        )
+        expected = {(first.device_id, first.enc), (second.device_id, second.enc)}
+        assert set(pipeline.boots(10)) == expected
+
+    def test_those_that_stored_last_when_there_are_many(
+        self, pipeline: Pipeline, registry: Registry, boards: Callable[[int], list[ReferenceDevice]]
+    ) -> None:
+        many = boards(4)
+        for number, board in enumerate(many):
+            ask(pipeline, board, board.enrol("pico", "1.0"))
+            execute(
+                registry,
+                f"UPDATE devices SET last_seen = {number}"
+                f" WHERE device_id = x'{board.device_id.hex()}'",
+            )
+        expected = [(board.device_id, board.enc) for board in many[2:]]
+        assert pipeline.boots(2) == expected
+
+    def test_registry_that_cannot_be_read_knows_none(
+        self, pipeline: Pipeline, registry: Registry, log: pytest.LogCaptureFixture
+    ) -> None:
+        execute(registry, "ALTER TABLE boots RENAME TO gone")
+        assert list(pipeline.boots(10)) == []
+        assert [level for level, _ in lines(log)] == ["ERROR"]
+
+
+class TestQuota:
+    @pytest.fixture
+    def tight(self, server_key: ServerKey, registry: Registry) -> Pipeline:
+        verifier = Verifier([server_key], registry.lookup)
+        limits = QuotaLimits(rate=1.0, burst=2)
+        return Pipeline(verifier, registry, Open(), quota=limits, clock=lambda: self.now)
+
+    now = NOW
+
+    def test_device_that_sends_too_much_is_told_busy(
+        self,
+        tight: Pipeline,
+        registry: Registry,
+        board: ReferenceDevice,
+        log: pytest.LogCaptureFixture,
+    ) -> None:
+        ask(tight, board, board.enrol("pico", "1.0"))
+        ask(tight, board, data(board))
+        log.clear()
+        message = data(board)
+        assert ask(tight, board, message) == Message(
+            Type.REFUSE, message.counter, {0: 1, 1: "busy"}
+        )
+        [(_, line)] = lines(log)
+        assert line.startswith("refused policy: busy: it has sent too many messages from 192.0.2.1")
+        assert count(registry, "messages") == 2
+
+    def test_message_is_stored_when_it_comes_again_later(
+        self, tight: Pipeline, board: ReferenceDevice
+    ) -> None:
+        messages = [board.enrol("pico", "1.0"), data(board), data(board)]
+        kinds = [ask(tight, board, message).type for message in messages]
+        assert kinds == [Type.ACKNOWLEDGE, Type.ACKNOWLEDGE, Type.REFUSE]
+        self.now += 1
+        assert ask(tight, board, messages[2]).type == Type.ACKNOWLEDGE
+
+    def test_message_that_is_stored_is_acknowledged_again_at_any_rate(
+        self, tight: Pipeline, board: ReferenceDevice
+    ) -> None:
+        messages = [board.enrol("pico", "1.0"), data(board)]
+        for _ in range(5):
+            for message in messages:
+                assert ask(tight, board, message).type == Type.ACKNOWLEDGE
+
+    def test_what_was_refused_does_not_count(
+        self, tight: Pipeline, registry: Registry, board: ReferenceDevice
+    ) -> None:
+        ask(tight, board, board.enrol("pico", "1.0"))
+        execute(registry, "UPDATE devices SET state = 'suspended'")
+        for _ in range(5):
+            assert ask(tight, board, data(board)).body == {0: 1, 1: "suspended"}
+        execute(registry, "UPDATE devices SET state = 'active'")
+        assert ask(tight, board, data(board)).type == Type.ACKNOWLEDGE
+
+    def test_other_devices_are_not_told_busy(
+        self, tight: Pipeline, boards: Callable[[int], list[ReferenceDevice]]
+    ) -> None:
+        for board in boards(3):
+            for message in (board.enrol("pico", "1.0"), data(board)):
+                assert ask(tight, board, message).type == Type.ACKNOWLEDGE

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import threading
@@ -43,15 +42,6 @@ class Gate:
 
     async def wait(self) -> None:
         assert await asyncio.to_thread(self.entered.wait, 10)
-
-
-async def until_served(network: Network) -> None:
-    """Waits until a new connection is served; `run` bounds it."""
-    while True:
-        client = await network.connect()
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            assert await client.ask(b"one") == b"answer to one"
-            return
 
 
 @steps
@@ -203,31 +193,6 @@ async def test_board_that_takes_no_answers_is_given_up() -> None:
 
 
 @steps
-async def test_connections_are_counted() -> None:
-    async with serving(echo, Limits(connections=2)) as network:
-        first, second = [await network.connect() for _ in range(2)]
-        assert await first.ask(b"one") == b"answer to one"
-        assert await second.ask(b"one") == b"answer to one"
-        third = await network.connect()
-        await third.closed()
-        first.writer.close()
-        await until_served(network)
-
-
-@steps
-async def test_connections_of_one_source_are_counted() -> None:
-    async with serving(echo, Limits(connections_per_source=1)) as network:
-        first = await network.connect()
-        assert await first.ask(b"one") == b"answer to one"
-        second = await network.connect()
-        await second.closed()
-        neighbour = await network.connect(local_addr=("127.0.0.2", 0))
-        assert await neighbour.ask(b"one") == b"answer to one"
-        first.writer.close()
-        await until_served(network)
-
-
-@steps
 async def test_slow_board_delays_nobody() -> None:
     async with serving(echo) as network:
         slow = [await network.connect() for _ in range(5)]
@@ -324,11 +289,8 @@ async def test_address_in_use_is_an_error() -> None:
 
 class TestBoards:
     @pytest.fixture
-    def handle(
-        self, server_key: ServerKey, registry: Registry
-    ) -> Callable[[bytes, str], bytes | None]:
-        verifier = Verifier([server_key], registry.lookup)
-        return Pipeline(verifier, registry, Open()).handle
+    def pipeline(self, server_key: ServerKey, registry: Registry) -> Pipeline:
+        return Pipeline(Verifier([server_key], registry.lookup), registry, Open())
 
     @staticmethod
     async def ask(client: Client, board: ReferenceDevice, message: Message) -> int:
@@ -336,7 +298,7 @@ class TestBoards:
 
     def test_ten_boards_enrol_at_once(
         self,
-        handle: Callable[[bytes, str], bytes | None],
+        pipeline: Pipeline,
         registry: Registry,
         boards: Boards,
     ) -> None:
@@ -347,7 +309,7 @@ class TestBoards:
                 assert await self.ask(client, board, data(board)) == Type.ACKNOWLEDGE
 
         async def all_at_once() -> None:
-            async with serving(handle) as network:
+            async with serving(pipeline) as network:
                 await asyncio.gather(*(live(network, board) for board in boards(10)))
 
         run(all_at_once())
@@ -356,12 +318,12 @@ class TestBoards:
 
     def test_same_frame_on_many_connections_is_stored_once(
         self,
-        handle: Callable[[bytes, str], bytes | None],
+        pipeline: Pipeline,
         registry: Registry,
         board: ReferenceDevice,
     ) -> None:
         async def flood() -> None:
-            async with serving(handle) as network:
+            async with serving(pipeline) as network:
                 first = await network.connect()
                 await self.ask(first, board, board.enrol("pico", "1"))
                 frame = board.frame(data(board))
@@ -374,14 +336,14 @@ class TestBoards:
 
     def test_server_that_restarts_loses_nothing(
         self,
-        handle: Callable[[bytes, str], bytes | None],
+        pipeline: Pipeline,
         registry: Registry,
         board: ReferenceDevice,
     ) -> None:
         enrol = board.enrol("pico", "1")
 
         async def life(message: Message) -> None:
-            async with serving(handle) as network:
+            async with serving(pipeline) as network:
                 client = await network.connect()
                 assert await self.ask(client, board, message) == Type.ACKNOWLEDGE
 

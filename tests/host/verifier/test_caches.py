@@ -11,7 +11,7 @@ from birthkey_host import signatures, verifier
 from birthkey_host.message import Reason, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.verifier import Verifier
-from verifying import ELSEWHERE, SERVER, STORED, Registry, data, receive, refused
+from verifying import BACKUP, ELSEWHERE, SERVER, STORED, Registry, data, receive, refused
 
 
 @pytest.fixture
@@ -164,6 +164,11 @@ def test_what_can_be_refused_without_a_signature_check_is(
     elsewhere.kid = board.device_id
     assert refused(fast, elsewhere.frame(elsewhere.enrol("pico-w", "1.0.0"))) == "signature"
     assert calls["verify"] == 0
+
+
+def test_server_ids_are_those_of_the_keys() -> None:
+    verifier = Verifier([SERVER, BACKUP], Registry().get)
+    assert set(verifier.server_ids) == {SERVER.server_id, BACKUP.server_id}
 
 
 def test_a_verifier_needs_a_key_and_a_back_end_that_exists() -> None:

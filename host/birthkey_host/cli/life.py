@@ -1,0 +1,129 @@
+"""`birthkey approve`, `suspend`, `revoke`, `delete` and `prune`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from birthkey_host.cli.common import (
+    Id,
+    Label,
+    Place,
+    Why,
+    device_id,
+    fail,
+    group,
+    label,
+    login,
+    printable,
+)
+
+
+def approve(
+    context: typer.Context,
+    identity: Id,
+    name: Label = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The revoked or cloned device whose place it takes."),
+    ] = None,
+    why: Why = "",
+) -> None:
+    """Let a device in, by its whole id.
+
+    One that waits, is suspended or was deleted; before its first contact too, which is how ids get
+    onto the allow-list. A revoked or cloned device never comes back: its board makes a new birth
+    key, and --replaces links the two.
+    """
+    place: Place = context.obj
+    wanted = device_id(identity)
+    with place.open_registry() as registry:
+        device = registry.approve(
+            wanted,
+            label=label(name),
+            replaces=None if replaces is None else device_id([replaces]),
+            who=login(),
+            why=printable(why),
+            now=time.time(),
+        )
+    if device is None:
+        typer.echo(f"{group(wanted)} is approved, and active from its first contact on")
+    else:
+        typer.echo(f"{group(wanted)} is active")
+
+
+def suspend(context: typer.Context, identity: Id, why: Why = "") -> None:
+    """Refuse a device until it is approved again.
+
+    Its board keeps what it can, and sends it then.
+    """
+    place: Place = context.obj
+    wanted = device_id(identity)
+    with place.open_registry() as registry:
+        registry.suspend(wanted, who=login(), why=printable(why), now=time.time())
+    typer.echo(f"{group(wanted)} is suspended; `birthkey approve` ends it")
+
+
+def revoke(context: typer.Context, identity: Id, why: Why = "") -> None:
+    """Refuse a device for ever, as a stolen one.
+
+    Its board drops what it has queued.
+    """
+    place: Place = context.obj
+    wanted = device_id(identity)
+    with place.open_registry() as registry:
+        registry.revoke(wanted, who=login(), why=printable(why), now=time.time())
+    typer.echo(f"{group(wanted)} is revoked, for ever")
+
+
+def delete(context: typer.Context, identity: Id, why: Why = "") -> None:
+    """Delete a device and all that it sent.
+
+    Its key, state and boots are kept, so that nothing old can be sent again. It does not come back
+    by itself, whatever the policy, but only if it is approved. One that only waited is forgotten.
+    """
+    place: Place = context.obj
+    wanted = device_id(identity)
+    with place.open_registry() as registry:
+        messages = registry.delete(wanted, who=login(), why=printable(why), now=time.time())
+    typer.echo(f"{group(wanted)} is deleted, with {_messages(messages)}")
+
+
+def prune(
+    context: typer.Context,
+    before: Annotated[
+        str, typer.Option(metavar="DATE", help="As 2026-01-31, midnight UTC; what came earlier.")
+    ],
+    device: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of one device.")
+    ] = None,
+) -> None:
+    """Delete old messages. Whatever was made at their time is refused as old from then on."""
+    place: Place = context.obj
+    until, now = _midnight(before), time.time()
+    if until > now:
+        fail(f"{before} is yet to come", code=2)
+    messages = 0
+    with place.open_registry() as registry:
+        chosen = (
+            [row.device_id for row in registry.devices()]
+            if device is None
+            else [device_id([device])]
+        )
+        for each in chosen:
+            messages += registry.prune(each, before=until, who=login(), now=now)
+    typer.echo(f"{_messages(messages)} deleted")
+
+
+def _midnight(date: str) -> float:
+    try:
+        return datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        fail(f"{date!r} is no date like 2026-01-31", code=2)
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

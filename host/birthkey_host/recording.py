@@ -1,0 +1,261 @@
+"""What one verified frame causes in the registry, in the caller's transaction.
+
+The log is the replay state: a counter is in it once. The device's row is locked first, so that two
+frames of one device are judged one after the other, by whatever server. Then come the claim code
+and the end of the audit chain, always in this order, so that no two servers wait for each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from birthkey_host import bad_keys, claims, events
+from birthkey_host.cose import thumbprint
+from birthkey_host.enrolment import Policy
+from birthkey_host.evidence import PROOFS
+from birthkey_host.message import Enrol, Reason
+from birthkey_host.schema import (
+    Action,
+    Approval,
+    Boot,
+    Device,
+    Evidence,
+    Floor,
+    Frame,
+    Proof,
+    State,
+    StoredMessage,
+)
+from birthkey_host.verifier import Outcome, Verdict
+
+REFUSED = {
+    State.PENDING: Reason.PENDING,
+    State.SUSPENDED: Reason.SUSPENDED,
+    State.DELETED: Reason.PENDING,  # whatever the policy, only a person lets it in again
+    State.REVOKED: Reason.REVOKED,
+    State.CLONED: Reason.CLONED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What boards may take of the database."""
+
+    pending: int
+    """Devices that wait for approval."""
+    pending_ttl: float
+    """Seconds that each of them waits."""
+    frames: int
+    """Signed frames that are kept of one device."""
+
+
+def record(
+    session: Session, outcome: Outcome, *, policy: Policy, limits: Limits, now: float
+) -> Verdict:
+    """Enrol, judge and store; `now` in Unix seconds. The verdict holds once it is committed."""
+    device = session.get(Device, outcome.device_id, with_for_update=True)
+    created = device is None
+    if device is None:
+        if outcome.enrol is None:  # deleted since the verifier looked it up
+            return refused(Reason.UNKNOWN_DEVICE, None)
+        met = _first_contact(session, outcome, outcome.enrol, policy, limits, now)
+        if isinstance(met, Reason):
+            return refused(met, None)
+        device = met
+    elif outcome.public_key != device.public_key:
+        # Another key with the same first 16 bytes of its thumbprint, or one bound meanwhile.
+        return refused(Reason.REVOKED, device)
+    elif outcome.enrol is not None and device.state in (State.PENDING, State.DELETED):
+        _describe(device, outcome.enrol)
+        if device.state is State.PENDING:
+            _ask_again(session, device, outcome.enrol, policy, now)
+    if device.state in REFUSED:
+        return refused(REFUSED[device.state], device, created=created)
+    return _store(session, device, outcome, limits, now, created=created)
+
+
+def refused(reason: Reason, device: Device | None, *, created: bool = False) -> Verdict:
+    """A refusal that tells the board what the registry knows of its boots."""
+    newest = device.newest if device is not None else 0
+    return Verdict(reason=reason, newest=newest, stored=False, device_created=created)
+
+
+def _first_contact(
+    session: Session, outcome: Outcome, enrol: Enrol, policy: Policy, limits: Limits, now: float
+) -> Device | Reason:
+    """Bind a new key, or say why not."""
+    whole = thumbprint(enrol.public_key)
+    if bad_keys.is_listed(session, whole):
+        return Reason.REVOKED
+    claimed = claims.is_valid(session, enrol.claim, now)
+    approval = session.get(Approval, outcome.device_id)
+    if approval is not None:
+        session.delete(approval)
+        state, who, why = State.ACTIVE, "server", "approved before its first contact"
+    else:
+        admitted = policy.admit(claimed=claimed)
+        if admitted is None:
+            return Reason.PENDING
+        state, who, why = admitted, f"policy {policy.name}", f"first contact; {admitted.value}"
+    if state is State.PENDING:
+        _expire(session, limits.pending_ttl, now)
+        waiting = select(func.count()).where(Device.state == State.PENDING)
+        if session.scalars(waiting).one() >= limits.pending:
+            return Reason.BUSY
+    device = Device(
+        device_id=outcome.device_id,
+        thumbprint=whole,
+        public_key=enrol.public_key,
+        board=enrol.board,
+        firmware=enrol.firmware,
+        label=approval.label if approval else None,
+        replaces=approval.replaces if approval else None,
+        state=state,
+        created=now,
+        newest=0,
+        frames=0,
+    )
+    session.add(device)
+    session.flush()
+    _event(session, device, Action.ENROLLED, who, why, now)
+    return device
+
+
+def _ask_again(session: Session, device: Device, enrol: Enrol, policy: Policy, now: float) -> None:
+    """A board that waits may have been given a claim code, or the server another policy."""
+    claimed = claims.is_valid(session, enrol.claim, now)
+    if policy.admit(claimed=claimed) is State.ACTIVE:
+        device.state = State.ACTIVE
+        why = "it enrolled again; active"
+        _event(session, device, Action.APPROVED, f"policy {policy.name}", why, now)
+
+
+def _expire(session: Session, ttl: float, now: float) -> None:
+    """Forget those who waited too long; a board that still wants in enrols again."""
+    expired = session.scalars(
+        select(Device)
+        .where(Device.state == State.PENDING, Device.created < now - ttl)
+        .order_by(Device.device_id)
+        .with_for_update()
+    ).all()
+    for device in expired:
+        _event(session, device, Action.EXPIRED, "server", "nobody approved it in time", now)
+        session.delete(device)
+    session.flush()
+
+
+def _store(
+    session: Session,
+    device: Device,
+    outcome: Outcome,
+    limits: Limits,
+    now: float,
+    *,
+    created: bool,
+) -> Verdict:
+    """Replay and clone checks of an active device, then the row in the log."""
+    sha256 = hashlib.sha256(outcome.message_bytes).digest()
+    boot = session.get(Boot, (device.device_id, outcome.boot))
+    seen = session.scalars(
+        select(StoredMessage).where(
+            StoredMessage.device_id == device.device_id,
+            StoredMessage.counter == outcome.message.counter,
+        )
+    ).one_or_none()
+
+    if seen is not None and seen.sha256 != sha256:
+        return _quarantine(session, device, outcome, Proof.COUNTER, seen, now)
+    if boot is not None and boot.enc != outcome.enc:
+        return _quarantine(session, device, outcome, Proof.BOOT, boot, now)
+    if outcome.boot < device.newest:
+        told = _told_of(session, device, outcome)
+        if told is not None:
+            return _quarantine(session, device, outcome, Proof.STATUS, told, now)
+        return refused(Reason.STALE_BOOT, device)
+    if seen is None and _is_old(session, device, outcome.message.counter):
+        return refused(Reason.OLD, device)
+    if (boot is None or seen is None) and device.frames >= limits.frames:
+        return refused(Reason.BUSY, device)
+
+    frame = _frame(outcome, now)
+    if boot is None:
+        session.add(Boot(device_id=device.device_id, **frame))
+        device.newest = outcome.boot
+        device.frames += 1
+    if seen is None:
+        session.add(
+            StoredMessage(
+                device_id=device.device_id,
+                counter=outcome.message.counter,
+                type=outcome.message.type,
+                message=outcome.message_bytes,
+                sha256=sha256,
+                **frame,
+            )
+        )
+        device.last_seen = now
+        device.frames += 1
+        if outcome.enrol is not None:
+            _describe(device, outcome.enrol)
+            claims.spend(session, device, outcome.enrol.claim, now)
+    return Verdict(reason=None, newest=device.newest, stored=seen is None, device_created=created)
+
+
+def _describe(device: Device, enrol: Enrol) -> None:
+    """What a board says of itself may change with its firmware; its key may not."""
+    device.board = enrol.board
+    device.firmware = enrol.firmware
+
+
+def _is_old(session: Session, device: Device, counter: int) -> bool:
+    """Whether the messages of that time were pruned: this one may have been among them."""
+    boot, sequence = divmod(counter, 1 << 32)
+    floor = session.get(Floor, (device.device_id, boot))
+    return floor is not None and sequence <= floor.sequence
+
+
+def _told_of(session: Session, device: Device, outcome: Outcome) -> Boot | None:
+    """The boot above its own that a status says its board was told of; None if none is known.
+
+    Only boots that were seen are ever told: a number that was not proves nothing.
+    """
+    told = outcome.status.newest if outcome.status is not None else None
+    if told is None or told <= outcome.boot:
+        return None
+    return session.get(Boot, (device.device_id, told))
+
+
+def _quarantine(
+    session: Session, device: Device, outcome: Outcome, proof: Proof, other: Frame, now: float
+) -> Verdict:
+    """Two holders of one key: no more is accepted from either, and both frames are kept."""
+    later = _frame(outcome, now)
+    earlier = {name: getattr(other, name) for name in later}
+    for place, frame in enumerate((earlier, later)):
+        session.add(Evidence(device_id=device.device_id, place=place, proof=proof, **frame))
+    device.state = State.CLONED
+    if outcome.enrol is not None:
+        claims.spend(session, device, outcome.enrol.claim, now)
+    _event(session, device, Action.CLONED, "server", PROOFS[proof], now)
+    return refused(Reason.CLONED, device)
+
+
+def _frame(outcome: Outcome, now: float) -> dict[str, int | float | bytes]:
+    """The columns of `Frame`."""
+    return {
+        "boot": outcome.boot,
+        "enc": outcome.enc,
+        "server_id": outcome.server_id,
+        "signed_frame": outcome.signed_frame,
+        "received": now,
+    }
+
+
+def _event(
+    session: Session, device: Device, action: Action, who: str, why: str, now: float
+) -> None:
+    events.append(session, at=now, who=who, action=action, device_id=device.device_id, why=why)

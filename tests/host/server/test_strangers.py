@@ -1,0 +1,304 @@
+"""A TCP server among strangers: whose frame comes first, and whose connection has to go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import queue
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+
+from birthkey_host.cose import SealedFrame
+from birthkey_host.server.admission import AdmissionLimits, look
+from birthkey_host.server.lines import LineLimits, Lines
+from birthkey_host.server.pipeline import Served
+from birthkey_host.server.tcp import Limits
+from tcp_clients import Client, Network, serving, steps
+
+SERVER = b"S" * 16
+BOARDS = range(10)
+STRANGER = 99
+
+
+def frame(name: int, number: int = 0) -> bytes:
+    """A frame of a boot with that name; those in BOARDS belong to boards."""
+    enc = b"\x04" + bytes([name]) * 64
+    return SealedFrame(SERVER, enc, 1, number, b"ciphertext of one frame").encode()
+
+
+class Desk:
+    """A service that can be held up, and knows who sent a frame by the name of its boot."""
+
+    def __init__(self, *known: int) -> None:
+        self.log = logging.Logger("of this server alone")
+        self.lines = Lines(self.log, LineLimits(source_burst=3))
+        self.server_ids = [SERVER]
+        self.known = known
+        self.order: list[str] = []
+        self.entered, self.open = threading.Event(), threading.Event()
+        self.open.set()
+
+    def boots(self, limit: int) -> list[tuple[bytes, bytes]]:
+        return [(bytes([name]) * 16, b"\x04" + bytes([name]) * 64) for name in self.known[:limit]]
+
+    def serve(self, data: bytes, source: str) -> Served:
+        self.entered.set()
+        assert self.open.wait(10)
+        self.order.append(source.removeprefix("127.0.0."))
+        header = look(data)
+        name = header.enc[1] if header else None
+        if name in BOARDS:
+            return Served(b"for board %d" % name, device_id=bytes([name]) * 16)
+        return Served(None, charged=True)
+
+    async def hold(self, network: Network) -> None:
+        """Keep the thread busy with a frame from 127.0.0.1 until `open` is set."""
+        self.open.clear()
+        client = await network.connect()
+        client.send(frame(STRANGER))
+        assert await asyncio.to_thread(self.entered.wait, 10)
+
+    async def waiting(self, network: Network, count: int) -> None:
+        while len(network.server._admission) < count:
+            await asyncio.sleep(0.005)
+
+    async def served(self, count: int) -> list[str]:
+        while len(self.order) < count:
+            await asyncio.sleep(0.005)
+        return self.order
+
+
+async def client(network: Network, last: int) -> Client:
+    """A connection from 127.0.0.`last`, which the server has taken or refused."""
+    client = await network.connect(local_addr=(f"127.0.0.{last}", 0))
+    name = client.writer.get_extra_info("sockname")
+    while not client.reader.at_eof():
+        served = [one.writer.get_extra_info("peername") for one in network.server._connections]
+        if name in served:
+            break
+        await asyncio.sleep(0.001)
+    return client
+
+
+def among_strangers(
+    limits: Limits | None = None, known: tuple[int, ...] = ()
+) -> Callable[[Callable[[Network, Desk], Awaitable[None]]], Callable[[], None]]:
+    """A test that is a coroutine with a server."""
+
+    def decorate(test: Callable[[Network, Desk], Awaitable[None]]) -> Callable[[], None]:
+        async def test_steps() -> None:
+            desk = Desk(*known)
+            async with serving(desk, limits or Limits()) as network:
+                try:
+                    await test(network, desk)
+                finally:
+                    desk.open.set()
+
+        return steps(test_steps)
+
+    return decorate
+
+
+async def order(network: Network, desk: Desk, *senders: tuple[int, bytes]) -> list[str]:
+    """In which order frames are served that all came while another was."""
+    await desk.hold(network)
+    for count, (last, data) in enumerate(senders, 1):
+        (await client(network, last)).send(data)
+        await desk.waiting(network, count)
+    desk.open.set()
+    return (await desk.served(1 + len(senders)))[1:]
+
+
+async def works(board: Client, name: int, number: int) -> None:
+    assert await board.ask(frame(name, number)) == b"for board %d" % name
+
+
+IN_DEBT_AT_ONCE = Limits(admission=AdmissionLimits(credit=0.0, recovery=0.0))
+
+
+@among_strangers(known=(1,))
+async def test_board_overtakes_strangers(network: Network, desk: Desk) -> None:
+    senders = [*((last, frame(STRANGER)) for last in (2, 3, 4)), (5, frame(1))]
+    assert await order(network, desk, *senders) == ["5", "2", "3", "4"]
+
+
+@among_strangers()
+async def test_sources_take_turns(network: Network, desk: Desk) -> None:
+    senders = [*[(2, frame(STRANGER))] * 4, (3, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["2", "3", "2", "2", "2"]
+
+
+@among_strangers()
+async def test_rubbish_is_last(network: Network, desk: Desk) -> None:
+    senders = [(2, b"rubbish"), (3, frame(STRANGER)), (4, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["3", "4", "2"]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_source_in_debt_is_last(network: Network, desk: Desk) -> None:
+    (await client(network, 2)).send(frame(STRANGER))
+    await desk.served(1)
+    desk.order.clear()
+    senders = [(2, frame(STRANGER)), (3, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["3", "2"]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_board_that_works_does_not_suffer_for_its_source(
+    network: Network, desk: Desk
+) -> None:
+    board = await client(network, 2)
+    await works(board, 1, 0)
+    (await client(network, 2)).send(frame(STRANGER))
+    await desk.served(2)
+    desk.order.clear()
+    await desk.hold(network)
+    for count, last in enumerate((2, 3), 1):
+        (await client(network, last)).send(frame(STRANGER))
+        await desk.waiting(network, count)
+    board.send(frame(1, 1))
+    await desk.waiting(network, 3)
+    desk.open.set()
+    assert await board.receive() == b"for board 1"
+    assert (await desk.served(4))[1:] == ["2", "3", "2"]
+
+
+@among_strangers()
+async def test_frames_that_wait_are_served_before_the_server_stops(
+    network: Network, desk: Desk
+) -> None:
+    await desk.hold(network)
+    board = await client(network, 2)
+    board.send(frame(1))
+    await desk.waiting(network, 1)
+    stopping = asyncio.create_task(network.server.stop())
+    await asyncio.sleep(0)
+    desk.open.set()
+    assert await board.receive() == b"for board 1"
+    await stopping
+
+
+@among_strangers(Limits(connections=3))
+async def test_source_with_the_most_connections_gives_way(network: Network, desk: Desk) -> None:
+    many = [await client(network, 2) for _ in range(2)]
+    one, new = await client(network, 3), await client(network, 4)
+    await many[0].closed()
+    for name, board in enumerate((many[1], one, new)):
+        await works(board, name, 0)
+
+
+@among_strangers(Limits(connections_per_source=1))
+async def test_source_with_all_that_it_may_have_gives_way_to_itself(
+    network: Network, desk: Desk
+) -> None:
+    first, other = await client(network, 2), await client(network, 3)
+    second = await client(network, 2)
+    await first.closed()
+    await works(second, 1, 0)
+    await works(other, 2, 0)
+
+
+@among_strangers(Limits(connections=3))
+async def test_board_that_works_never_gives_way(network: Network, desk: Desk) -> None:
+    board = await client(network, 2)
+    await works(board, 1, 0)
+    strangers = [await client(network, 3 + number) for number in range(20)]
+    await works(board, 1, 1)
+    await asyncio.gather(*(stranger.closed() for stranger in strangers[:-2]))
+
+
+@among_strangers(Limits(connections=2))
+async def test_boards_that_fill_the_table_are_left_in_peace(network: Network, desk: Desk) -> None:
+    boards = [await client(network, 2) for _ in range(2)]
+    for name, board in enumerate(boards):
+        await works(board, name, 0)
+    await (await client(network, 3)).closed()
+    boards[0].writer.close()
+    while len(network.server._places) == 2:
+        await asyncio.sleep(0.001)
+    await works(await client(network, 3), 3, 0)
+
+
+@among_strangers(Limits(connections=2))
+async def test_of_a_device_only_the_last_connection_never_gives_way(
+    network: Network, desk: Desk
+) -> None:
+    first, second = await client(network, 2), await client(network, 3)
+    await works(first, 1, 0)
+    await works(second, 1, 1)
+    await works(await client(network, 4), 2, 0)
+    await first.closed()
+    await works(second, 1, 2)
+
+
+@among_strangers(Limits(connections=2))
+async def test_recorded_frames_prove_nothing(network: Network, desk: Desk) -> None:
+    board = await client(network, 2)
+    await works(board, 1, 5)
+    thief = await client(network, 3)
+    for _ in range(3):
+        await works(thief, 1, 5)
+    await client(network, 4)
+    await thief.closed()
+    await works(board, 1, 6)
+
+
+@among_strangers(Limits(connections=2))
+async def test_frame_of_a_connection_that_had_to_go_is_not_handled(
+    network: Network, desk: Desk
+) -> None:
+    await desk.hold(network)
+    gone, board = await client(network, 2), await client(network, 3)  # the held one went for them
+    gone.send(frame(STRANGER))
+    await desk.waiting(network, 1)
+    await client(network, 4)
+    await gone.closed()
+    board.send(frame(1))
+    await desk.waiting(network, 1)
+    desk.open.set()
+    assert await board.receive() == b"for board 1"
+    assert desk.order == ["1", "3"]
+
+
+@among_strangers(Limits(connections=1))
+async def test_place_of_a_connection_that_ended_is_free(network: Network, desk: Desk) -> None:
+    for number in range(3):
+        board = await client(network, 2)
+        await works(board, 1, number)
+        board.writer.close()
+        while network.server._connections:
+            await asyncio.sleep(0.001)
+    assert len(network.server._places) == 0
+
+
+@among_strangers(Limits(summaries=0.05))
+async def test_what_strangers_cause_is_summed_up(network: Network, desk: Desk) -> None:
+    records = logging.handlers.QueueHandler(queue.SimpleQueue())
+    desk.log.addHandler(records)
+    for _ in range(8):
+        stranger = await client(network, 2)
+        stranger.writer.write(b"\xff\xff")
+        await stranger.closed()
+    await asyncio.sleep(0.1)
+    lines = [records.queue.get().getMessage() for _ in range(records.queue.qsize())]
+    assert lines[:3] == ["refused framing: bad length from 127.0.0.2"] * 3
+    assert sum(int(line.partition(" more in the last")[0]) for line in lines[3:]) == 5
+
+
+@among_strangers()
+async def test_little_is_taken_ahead_of_a_connection(network: Network, desk: Desk) -> None:
+    await desk.hold(network)
+    with socket.socket() as pourer:
+        pourer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        pourer.connect(("127.0.0.1", network.port))
+        pourer.setblocking(False)
+        taken = 0
+        for _ in range(20):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    taken += pourer.send(b"\x10\x00" * 10_000)
+            await asyncio.sleep(0.01)
+    assert 8192 < taken < 200_000
