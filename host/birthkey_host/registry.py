@@ -280,4 +280,5 @@ class Registry:
                 yield session
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            raise RegistryError(f"the registry's database failed: {cause}") from error
+            name = self._engine.url.database or self._engine.url.render_as_string()
+            raise RegistryError(f"the registry's database {name} failed: {cause}") from error

@@ -14,6 +14,7 @@ from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, RegistryError
+from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.verifier import Verifier
@@ -59,8 +60,13 @@ def serve(
     quota: Annotated[
         int, typer.Option(min=1, help="Frames kept of one device; it is told busy at more.")
     ] = QUOTA,
+    serial: Annotated[
+        str | None,
+        typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
+    ] = None,
+    baudrate: Annotated[int, typer.Option(min=1, help="Of the serial port.")] = 115200,
 ) -> None:
-    """Serve boards over TCP until SIGINT or SIGTERM."""
+    """Serve boards over TCP, or one on a serial port, until SIGINT or SIGTERM."""
     place: Place = context.obj
     host, port = _address(listen)
     try:
@@ -71,6 +77,9 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=quota) as registry:
         pipeline = Pipeline(Verifier([key], registry.lookup), registry, chosen)
+        if serial is not None:
+            _serve_serial(serial, baudrate, pipeline)
+            return
         try:
             asyncio.run(_serve(TcpServer(pipeline), host, port))
         except OSError as error:
@@ -86,6 +95,17 @@ async def _serve(server: TcpServer, host: str, port: int) -> None:
         typer.echo(f"listening on {_join(name, real_port)}")
     await stop.wait()
     await server.stop()
+
+
+def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
+    try:
+        with SerialLink(port, pipeline.handle, baudrate) as link:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: link.stop())
+            typer.echo(f"serving {port}")
+            link.run()
+    except (SerialLinkError, ValueError) as error:
+        fail(str(error))
 
 
 def _address(listen: str) -> tuple[str, int]:
