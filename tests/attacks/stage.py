@@ -12,6 +12,7 @@ import itertools
 import logging
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ logger = logging.getLogger("birthkey_host.server")
 # A server counts the lines of a flood instead of writing them all; the attacks need each.
 EVERY_LINE = LineLimits(burst=100_000, source_burst=100_000)
 
-# The clock's jitter, which the firmware takes too, takes 50 ms to collect, and there are many boards.
-SOURCES = (entropy.Source("urandom", entropy.urandom, 8),)
+# The firmware takes the clock's jitter too, which costs 50 ms, and there are many boards.
+SOURCES = (entropy.Source("urandom", entropy.urandom, 4),)
 
 WAIT_MS = 8000  # for a board to deliver; it takes that long only when something is broken
 
@@ -157,6 +158,17 @@ class Board:
         steps.close()
         self.line.up = passed
         return self.line.frames[-1]
+
+    def unanswered(self, body: Any) -> Iterator[None]:
+        """Send a reading, and lose the server's answer; what the board goes on with."""
+        self.delivered.append(body)
+        self.line.down = lost
+        known = len(self.line.answers)
+        steps = self.device.send_steps(body, WAIT_MS)
+        while len(self.line.answers) == known:
+            next(steps)
+        self.line.down = passed
+        return steps
 
     def works(self) -> None:
         """All is as if there had been no attack, and goes on so.

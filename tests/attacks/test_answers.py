@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 import birthkey.device
 from attacks.stage import Board, Stage
 from attacks.wire import lost, passed
+from birthkey._port import run
 from birthkey_host import cose, hpke
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Type
@@ -109,12 +110,11 @@ def test_answer_to_an_earlier_frame(board: Board) -> None:
 
 @attack("a second answer to one frame, which was replayed for it", layer="board")
 def test_second_answer(stage: Stage, board: Board) -> None:
+    board.withhold()
     copies = iter([2])
     board.line.up = lambda frame: [frame] * next(copies, 1)
-    board.deliver()
-    assert len(board.line.frames) == 3
-    board.deliver()
-    assert len(board.line.answers) == 5  # two of them to one frame
+    board.deliver()  # two readings: while the second waits for its answer, the first gets another
+    assert len(board.line.answers) == 5
     assert board.device.unopened == 1
     assert stage.layers() == []
     board.works()
@@ -163,7 +163,7 @@ def keys_of(fake: ServerKey, frame: bytes) -> list[bytes]:
 
 @attack("a fake server takes the connection, and answers with its own key", layer="board")
 def test_fake_server(stage: Stage, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 200)
+    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 300)
     genuine, fake = stage.server, stage.listen("fake.sqlite3")
     stage.server = fake
 
@@ -176,7 +176,7 @@ def test_fake_server(stage: Stage, board: Board, monkeypatch: pytest.MonkeyPatch
     board.line.up = answer
     board.line.cut()
     board.delivered.append({"n": "kept"})
-    assert board.device.send({"n": "kept"}, 700) is False
+    assert board.device.send({"n": "kept"}, 1500) is False
     assert "is the server's key the right one?" in board.device.problem
     assert board.device.queued == 1
     assert board.device.unopened >= 3
@@ -213,19 +213,18 @@ def test_held_answer(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(birthkey.device, "ticks_ms", clock)
-    held: list[bytes] = []
-
-    def hold(answer: bytes) -> Iterable[bytes]:
-        held.append(answer)
-        if len(held) <= silences:
-            clock.ahead += 10_400  # the board waits for 10 s, and seals anew
-            return []
-        return [held[0], *([] if opened else [answer])]
-
-    board.line.down = hold
+    board.line.down = lost
     board.delivered.append({"n": "held"})
-    assert board.device.send({"n": "held"}, 60_000)
-    assert len(held) == silences + 1
+    first = len(board.line.answers)
+    steps = board.device.send_steps({"n": "held"}, 60_000)
+    for silence in range(silences):
+        while len(board.line.answers) == first + silence:
+            next(steps)
+        clock.ahead += 10_400  # the board waits for 10 s, and seals anew
+    held = board.line.answers[first]
+    board.line.down = lambda answer: [held] if opened else [held, answer]
+    assert run(steps) is True
+    assert len(board.line.answers) == first + silences + 1
     assert board.device.unopened == (not opened)
     board.line.down = passed
     board.works()

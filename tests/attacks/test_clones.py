@@ -137,15 +137,12 @@ def test_copy_alone(stage: Stage, ahead: int) -> None:
     layer="replay",
     result="nothing but `stale-boot`; cloned once the board gets an answer",
 )
-def test_answers_kept_from_the_board(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_kept_from_the_board(stage: Stage) -> None:
     board, thief = pair(stage, 5)
     assert speak(thief, {"n": 0}) == "stored"
-    board.line.down = lost
-    assert board.device.send({"n": 1}, 400) is False
+    board.unanswered({"n": 1}).close()
     assert stage.log.take() == [Refusal("replay", "stale-boot")]
     not_cloned(stage, board.device_id)
-    board.line.down = passed
-    board.line.cut()
     with pytest.raises(Refused, match="cloned"):
         board.device.deliver(8000)
     cloned_by(stage, board.device_id, Proof.STATUS)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from attacks.stage import Board, Refusal, Stage
-from attacks.wire import lost, passed
 from birthkey._port import run
 from birthkey_host.errors import FrameError
 from birthkey_host.message import Message, Type
@@ -80,18 +79,12 @@ def test_answer_to_a_replay(stage: Stage, board: Board, layer: str) -> None:
     result="stored once; the board takes the answer that the replay drew",
 )
 def test_answer_to_a_replay_serves_the_board(stage: Stage, board: Board) -> None:
-    board.line.down = lost
-    board.delivered.append({"race": 1})
-    steps = board.device.send_steps({"race": 1}, 20_000)
-    known = len(board.line.answers)
-    while len(board.line.answers) == known:
-        next(steps)
+    steps = board.unanswered({"race": 1})
     [answer] = stage.send(board.line.frames[-1])
     assert answer != board.line.answers[-1]
     board.line.tell(answer)
     assert run(steps) is True
     assert board.device.unopened == 0
-    board.line.down = passed
     board.works()
 
 

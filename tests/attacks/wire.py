@@ -171,12 +171,14 @@ class Wiretap:
                 writer.write(framed(frame))
 
     def _ascend(self, frame: bytes) -> Iterable[bytes]:
-        self.frames.append(frame)
-        return self.up(frame)
+        frames = list(self.up(frame))
+        self.frames.append(frame)  # last: a test that sees it may change the hook
+        return frames
 
     def _descend(self, frame: bytes) -> Iterable[bytes]:
+        frames = list(self.down(frame))
         self.answers.append(frame)
-        return self.down(frame)
+        return frames
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:
