@@ -88,7 +88,9 @@ class Keystore:
 
     def free_blocks(self):
         """Blocks that flash has left, for records and for littlefs itself."""
-        return os.statvfs(self._path)[3]
+        _, _, blocks, free, *_ = os.statvfs(self._path)
+        # littlefs may count a block twice, and MicroPython then says 2^32 - 1 and the like.
+        return free if free <= blocks else 0
 
     def _file(self, name):
         return self._path + "/" + name

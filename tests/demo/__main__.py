@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 from rich.markup import escape
 from stage import BIRTHKEY, HOME, Stage, StepFailed, console, done, expect, say, stage, step

@@ -1,6 +1,6 @@
 """P-256: its parameters (SP 800-186, section 3.2.1.3) and a comb table of the base point G.
 
-Made by tests/make_p256_table.py; do not edit.
+Made by tests/support/make_p256_table.py; do not edit.
 
 Entry i of block b, 64 bytes x || y, big-endian, is the point
     2^(b * COLUMNS) * (2^(5 * SPACING) + d4 2^(4 * SPACING) + ... + d1 2^SPACING + d0) * G

@@ -249,6 +249,15 @@ class TestServed:
             assert served.answer is not None
             assert (served.device_id, served.charged) == (None, True)
 
+    def test_too_many_enrols_are_their_senders_fault(
+        self, server_key: ServerKey, registry: Registry, url: str, board: ReferenceDevice
+    ) -> None:
+        with Registry(url, pending_limit=0) as full:
+            strict = Pipeline(Verifier([server_key], full.lookup), full, Approve())
+            served = self.serve(strict, board.frame(board.enrol("pico", "1.0")))
+        assert board.open(served.answer or b"").body == {0: 0, 1: "busy"}
+        assert (served.device_id, served.charged) == (None, True)
+
     def test_fault_of_the_registry_is_nobody_elses(
         self, pipeline: Pipeline, registry: Registry, enrolled: ReferenceDevice
     ) -> None:
@@ -352,6 +361,16 @@ class TestQuota:
             assert ask(tight, board, data(board)).body == {0: 1, 1: "suspended"}
         execute(registry, "UPDATE devices SET state = 'active'")
         assert ask(tight, board, data(board)).type == Type.ACKNOWLEDGE
+
+    def test_what_is_refused_for_good_is_not_put_off(
+        self, tight: Pipeline, board: ReferenceDevice, log: pytest.LogCaptureFixture
+    ) -> None:
+        for message in (board.enrol("pico", "1.0"), data(board)):
+            ask(tight, board, message)
+        log.clear()
+        assert ask(tight, board, board.message(9, {})).body == {0: 1, 1: "type"}
+        [(_, line)] = lines(log)
+        assert line.startswith("refused policy: type: ")
 
     def test_other_devices_are_not_told_busy(
         self, tight: Pipeline, boards: Callable[[int], list[ReferenceDevice]]

@@ -20,7 +20,7 @@ from tcp_clients import Client, Network, serving, steps
 
 SERVER = b"S" * 16
 BOARDS = range(10)
-STRANGER = 99
+OVERLOADED, STRANGER = 50, 99
 
 
 def frame(name: int, number: int = 0) -> bytes:
@@ -52,6 +52,8 @@ class Desk:
         name = header.enc[1] if header else None
         if name in BOARDS:
             return Served(b"for board %d" % name, device_id=bytes([name]) * 16)
+        if name == OVERLOADED:
+            return Served(b"busy")
         return Served(None, charged=True)
 
     async def hold(self, network: Network) -> None:
@@ -166,6 +168,24 @@ async def test_board_that_works_does_not_suffer_for_its_source(
     assert (await desk.served(4))[1:] == ["2", "3", "2"]
 
 
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_recorded_frames_are_charged(network: Network, desk: Desk) -> None:
+    await works(await client(network, 2), 1, 5)
+    await works(await client(network, 3), 1, 5)
+    desk.order.clear()
+    senders = [(3, frame(STRANGER)), (2, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["2", "3"]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_what_is_not_the_senders_fault_is_not_charged(network: Network, desk: Desk) -> None:
+    overloaded = await client(network, 2)
+    assert await overloaded.ask(frame(OVERLOADED)) == b"busy"
+    desk.order.clear()
+    senders = [(2, frame(STRANGER)), (3, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["2", "3"]
+
+
 @among_strangers()
 async def test_frames_that_wait_are_served_before_the_server_stops(
     network: Network, desk: Desk
@@ -247,6 +267,20 @@ async def test_recorded_frames_prove_nothing(network: Network, desk: Desk) -> No
 
 
 @among_strangers(Limits(connections=2))
+async def test_connection_that_turns_bad_proves_nothing(network: Network, desk: Desk) -> None:
+    board, turncoat = await client(network, 2), await client(network, 3)
+    await works(board, 1, 0)
+    await works(turncoat, 2, 0)
+    assert await turncoat.ask(frame(OVERLOADED)) == b"busy"
+    await (await client(network, 4)).closed()
+    turncoat.send(frame(STRANGER))
+    await desk.served(4)
+    await client(network, 4)
+    await turncoat.closed()
+    await works(board, 1, 1)
+
+
+@among_strangers(Limits(connections=2))
 async def test_frame_of_a_connection_that_had_to_go_is_not_handled(
     network: Network, desk: Desk
 ) -> None:
@@ -274,18 +308,36 @@ async def test_place_of_a_connection_that_ended_is_free(network: Network, desk: 
     assert len(network.server._places) == 0
 
 
-@among_strangers(Limits(summaries=0.05))
-async def test_what_strangers_cause_is_summed_up(network: Network, desk: Desk) -> None:
-    records = logging.handlers.QueueHandler(queue.SimpleQueue())
-    desk.log.addHandler(records)
+async def much_refused(network: Network, desk: Desk) -> queue.SimpleQueue[logging.LogRecord]:
+    records = queue.SimpleQueue[logging.LogRecord]()
+    desk.log.addHandler(logging.handlers.QueueHandler(records))
     for _ in range(8):
         stranger = await client(network, 2)
         stranger.writer.write(b"\xff\xff")
         await stranger.closed()
+    return records
+
+
+@among_strangers(Limits(summaries=0.05))
+async def test_what_strangers_cause_is_summed_up(network: Network, desk: Desk) -> None:
+    records = await much_refused(network, desk)
     await asyncio.sleep(0.1)
-    lines = [records.queue.get().getMessage() for _ in range(records.queue.qsize())]
+    lines = [records.get().getMessage() for _ in range(records.qsize())]
     assert lines[:3] == ["refused framing: bad length from 127.0.0.2"] * 3
     assert sum(int(line.partition(" more in the last")[0]) for line in lines[3:]) == 5
+
+
+@among_strangers(Limits(summaries=1000))
+async def test_server_that_stops_sums_up_and_leaves_nothing_behind(
+    network: Network, desk: Desk
+) -> None:
+    records = await much_refused(network, desk)
+    await network.server.stop()
+    lines = [records.get().getMessage() for _ in range(records.qsize())]
+    assert len(lines) == 4
+    assert lines[3].startswith("5 more in the last ")
+    await asyncio.sleep(0.01)
+    assert not [task for task in asyncio.all_tasks() if "TcpServer" in repr(task)]
 
 
 @among_strangers()
@@ -301,4 +353,4 @@ async def test_little_is_taken_ahead_of_a_connection(network: Network, desk: Des
                 while True:
                     taken += pourer.send(b"\x10\x00" * 10_000)
             await asyncio.sleep(0.01)
-    assert 8192 < taken < 200_000
+    assert 8192 < taken < 120_000

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 
 
@@ -25,12 +25,12 @@ def micropython() -> str:
 
 
 def device_environment() -> dict[str, str]:
-    helpers = ROOT / "tests" / "firmware"  # what tests run beside the device code
-    paths = f"{FIRMWARE}:{helpers}:{ROOT / 'build' / 'mpylib'}"
+    tests = ROOT / "tests"  # with what tests run beside the device code
+    paths = f"{FIRMWARE}:{tests}:{tests / 'firmware'}"
     return {
         **os.environ,
-        "MICROPYPATH": f"{paths}:.frozen",
-        "PYTHONPATH": f"{FIRMWARE}:{helpers}",
+        "MICROPYPATH": f"{paths}:{ROOT / 'build' / 'mpylib'}:.frozen",
+        "PYTHONPATH": paths,
     }
 
 
@@ -84,7 +84,7 @@ class Interpreter:
         board = [micropython(), "-X", "heapsize=64M"]
         program = board if name == "micropython" else [sys.executable]
         self._process = subprocess.Popen(
-            [*program, str(ROOT / "tests" / "device_worker.py")],
+            [*program, str(ROOT / "tests" / "support" / "device_worker.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """Writes firmware/birthkey/crypto/p256_table.py: the curve's parameters and comb table.
 
-    python tests/make_p256_table.py
+    python tests/support/make_p256_table.py
 
 Stands on python-ecdsa's point arithmetic, so that the table does not come from the code
 that reads it. A test compares the file with what this makes.
@@ -11,7 +11,7 @@ from pathlib import Path
 from ecdsa.curves import NIST256p
 from ecdsa.ellipticcurve import INFINITY, PointJacobi
 
-PATH = Path(__file__).resolve().parent.parent / "firmware/birthkey/crypto/p256_table.py"
+PATH = Path(__file__).resolve().parents[2] / "firmware/birthkey/crypto/p256_table.py"
 
 TEETH = 6
 BLOCKS = 2
@@ -21,7 +21,7 @@ SPACING = BLOCKS * COLUMNS
 HEADER = '''\
 """P-256: its parameters (SP 800-186, section 3.2.1.3) and a comb table of the base point G.
 
-Made by tests/make_p256_table.py; do not edit.
+Made by tests/support/make_p256_table.py; do not edit.
 
 Entry i of block b, 64 bytes x || y, big-endian, is the point
     2^(b * COLUMNS) * (2^(5 * SPACING) + d4 2^(4 * SPACING) + ... + d1 2^SPACING + d0) * G
