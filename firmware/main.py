@@ -76,8 +76,13 @@ def _reading():
 def _read_and_send(device, number):
     try:
         stored = device.send(_reading())
-    except (KeystoreError, OutboxFull, Refused) as error:
+    except (KeystoreError, OutboxFull) as error:
         print("reading %d lost: %s" % (number, error))
+        return
+    except Refused as error:
+        if error.reason in ("cloned", "revoked"):
+            raise
+        print("a reading is lost:", error)
         return
     if stored:
         print("reading %d stored" % number)
@@ -92,7 +97,7 @@ def main():
     birth = ", new key" if device.born else ""
     print("device %s, boot %d%s" % (device.device_id.hex(), device.boot, birth))
     while not device.enrolled:
-        if not device.deliver(5000):
+        if not device.deliver(2000):
             print("not enrolled yet; " + device.problem)
     print("enrolled")
     number = 0

@@ -79,6 +79,7 @@ class Device:
         self._enrol_body = self._enrolment.body(self._identity.public, board, firmware, claim)
         self._enrol = None
         self._clone_status = None
+        self._told = 0
         self._silences = 0
         self._waited_ms = 0
         self.problem = None
@@ -246,12 +247,14 @@ class Device:
             self._enrol = None
         elif item is self._clone_status:
             self._clone_status = None
-        else:
+        elif item.kind == message.DATA:
             self._outbox.remove(item)
 
     def _watch_for_clone(self, newest):
-        # Only a second holder of this board's key can have booted further than it.
-        if newest > self.boot and self._clone_status is None:
+        # Only a second holder of this board's key can have booted further than it. The
+        # highest boot is told: the server may have pruned what it knew of a lower one.
+        if newest > max(self.boot, self._told):
+            self._told = newest
             self._clone_status = self._outbox.make(message.STATUS, {1: newest})
 
 

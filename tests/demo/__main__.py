@@ -17,10 +17,10 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
+import attacker
 from rich.markup import escape
 from stage import BIRTHKEY, HOME, Stage, StepFailed, console, done, expect, say, stage, step
 
-import attacks
 from unix_board import BoardStopped
 
 
@@ -51,15 +51,15 @@ def second_boot(stage: Stage, device_id: str) -> None:
 
 
 def under_attack(stage: Stage, device_id: str) -> None:
-    frame = attacks.changed_on_the_uart(stage)
-    attacks.cut_short(stage, frame)
-    attacks.signed_by_another(stage, device_id)
-    attacks.enrolled_by_another(stage, device_id)
-    attacks.sealed_for_another_server(stage)
-    attacks.replayed(stage, frame)
-    attacks.fake_server(stage)
-    attacks.cloned(stage, device_id)
-    attacks.replaced(stage, device_id)
+    frame = attacker.changed_on_the_uart(stage)
+    attacker.cut_short(stage, frame)
+    attacker.signed_by_another(stage, device_id)
+    attacker.enrolled_by_another(stage, device_id)
+    attacker.sealed_for_another_server(stage)
+    attacker.replayed(stage, frame)
+    attacker.fake_server(stage)
+    attacker.cloned(stage, device_id)
+    attacker.replaced(stage, device_id)
 
 
 def keep(stage: Stage) -> None:

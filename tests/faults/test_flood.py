@@ -26,7 +26,7 @@ from birthkey_host.registry import Registry
 from processes import BIRTHKEY
 from recording import data
 
-CALM_S, FLOOD_S, REBOOT_S, BOARDS = 2.5, 6.0, 1.0, 3
+CALM_S, FLOOD_S, REBOOT_S, BOARDS = 2.0, 5.0, 1.0, 3
 TRY_S, PATIENCE_S = 3.0, 10.0  # for an answer, then a board connects anew; and in all
 FLOODER = Path(__file__).with_name("flooder.py")
 

@@ -7,6 +7,7 @@ the modem and real sockets have their own tests.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -290,6 +291,29 @@ def test_spooled_readings_are_delivered_after_reboots_in_order(
     assert start(spool=1000).deliver()
     assert _bodies(registry) == [{"boot": b, "n": n} for b in range(3) for n in range(2)]
     assert start(spool=1000).queued == 0
+
+
+def test_a_board_tells_of_the_highest_boot_that_it_was_told_of(
+    start: Start, registry: Registry, network: Network, tmp_path: Path
+) -> None:
+    genuine = start()
+    genuine.send({"n": 1})
+    shutil.copytree(tmp_path / "board", tmp_path / "clone")
+    start(path=str(tmp_path / "clone")).send({"n": 2})
+    # The status about boot 2 does not get through, and the clone goes on to boot 3.
+    assert not genuine.send({"n": 3}, wait_ms=0)
+    lost = iter([True])
+    real = network.up
+    network.up = lambda frame: real(frame) if next(lost, False) else None
+    genuine.deliver(wait_ms=60)
+    network.up = real
+    start(path=str(tmp_path / "clone")).send({"n": 4})
+    registry.prune(genuine.device_id, before=time.time(), who="test", now=time.time())
+    with pytest.raises(Refused, match="cloned"):
+        genuine.deliver(wait_ms=5000)
+    device = registry.device(genuine.device_id)
+    assert device is not None
+    assert device.state == "cloned"
 
 
 def test_a_modem_needs_a_server_to_connect_to(network: Network, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ class Header(NamedTuple):
     """What a sealed-frame shows to everyone."""
 
     server_id: bytes
-    boot: int
     number: int
+    """The partial IV, which rises with every frame of a boot."""
     enc: bytes
 
 
@@ -77,8 +77,7 @@ def look(frame: bytes) -> Header | None:
         return None
     return Header(
         server_id=frame[_SERVER_ID : _PARTIAL_IV - 2],
-        boot=int.from_bytes(frame[_PARTIAL_IV : _PARTIAL_IV + 4], "big"),
-        number=int.from_bytes(frame[_PARTIAL_IV + 4 : _ENC - 3], "big"),
+        number=int.from_bytes(frame[_PARTIAL_IV : _ENC - 3], "big"),
         enc=frame[_ENC:_UNPROTECTED],
     )
 
@@ -244,7 +243,7 @@ class _Debts:
 
 
 class _Known:
-    """The highest frame number seen under the `enc` of each active device's newest boot."""
+    """The highest number seen under the `enc` of each active device's newest boot."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

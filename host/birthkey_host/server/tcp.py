@@ -51,13 +51,17 @@ class Service(Protocol):
     """What the listener needs of a `Pipeline`."""
 
     lines: Lines
+    """Where it logs what strangers cause."""
 
     @property
-    def server_ids(self) -> Collection[bytes]: ...
+    def server_ids(self) -> Collection[bytes]:
+        """The keys that frames may be sealed to."""
 
-    def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]: ...
+    def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
+        """At most `limit` (device id, `enc`) of active devices' newest boots."""
 
-    def serve(self, frame: bytes, source: str) -> Served: ...
+    def serve(self, frame: bytes, source: str) -> Served:
+        """What becomes of a frame; called from one thread."""
 
 
 class _Plain:

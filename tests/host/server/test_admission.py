@@ -113,7 +113,7 @@ class TestLook:
 def header_fields(data: bytes) -> tuple[bytes, bytes, int, int]:
     header = look(data)
     assert header is not None
-    return header.server_id, header.enc, header.boot, header.number
+    return header.server_id, header.enc, *divmod(header.number, 1 << 32)
 
 
 class TestOrigin:
