@@ -34,7 +34,8 @@ demo: $(MPYLIB)
 	$(BIN)/python tests/demo $(if $(KEEP),--keep)
 
 test: $(MPYLIB) lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto -m "not alone"
+	$(BIN)/pytest -m alone
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

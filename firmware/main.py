@@ -27,6 +27,8 @@ from birthkey import (
     modem,
 )
 
+_PATIENCE_MS = 15000
+
 # senml asks for a module of this name; ours is on the board anyway.
 sys.modules["cbor2"] = cbor
 
@@ -73,9 +75,24 @@ def _reading():
     return cbor.loads(pack.to_cbor())
 
 
+def _run(device, steps):
+    """Drive steps of the device to their end, and say each problem when it comes up."""
+    said = device.problem
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if device.problem != said:
+            said = device.problem
+            if said:
+                print("%d queued; %s" % (device.queued, said))
+        time.sleep_ms(1)
+
+
 def _read_and_send(device, number):
     try:
-        stored = device.send(_reading())
+        stored = _run(device, device.send_steps(_reading(), _PATIENCE_MS))
     except (KeystoreError, OutboxFull) as error:
         print("reading %d lost: %s" % (number, error))
         return
@@ -84,10 +101,7 @@ def _read_and_send(device, number):
             raise
         print("a reading is lost:", error)
         return
-    if stored:
-        print("reading %d stored" % number)
-    else:
-        print("reading %d queued, %d in all; %s" % (number, device.queued, device.problem))
+    print("reading %d %s" % (number, "stored" if stored else "queued"))
 
 
 def main():
@@ -97,15 +111,14 @@ def main():
     birth = ", new key" if device.born else ""
     print("device %s, boot %d%s" % (device.device_id.hex(), device.boot, birth))
     while not device.enrolled:
-        if not device.deliver(2000):
-            print("not enrolled yet; " + device.problem)
+        _run(device, device.deliver_steps(_PATIENCE_MS))
     print("enrolled")
     number = 0
     while number != configuration.get("count"):
         number += 1
         _read_and_send(device, number)
         time.sleep(configuration.get("interval_s", 60))
-    while not device.deliver():
+    while not _run(device, device.deliver_steps(_PATIENCE_MS)):
         print("%d queued; %s" % (device.queued, device.problem))
     print("all readings stored")
 

@@ -25,6 +25,7 @@ from birthkey_host.schema import (
     Approval,
     BadKey,
     Base,
+    Boot,
     Claim,
     Device,
     Event,
@@ -271,6 +272,18 @@ class Registry:
         """Put a key on the list of bad ones, and revoke the device that has it, if one has."""
         with self._transaction(self._write) as session:
             return life.ban(session, thumbprint, who=who, why=why, now=now)
+
+    def newest_boots(self, limit: int) -> list[tuple[bytes, bytes]]:
+        """(device id, `enc`) of the newest boot of active devices, the last to store at the end."""
+        rows = (
+            select(Boot.device_id, Boot.enc)
+            .join(Device)
+            .where(Device.state == State.ACTIVE, Boot.boot == Device.newest)
+            .order_by(Device.last_seen.desc())
+            .limit(limit)
+        )
+        with self._transaction(self._read) as session:
+            return [(row.device_id, row.enc) for row in session.execute(rows)][::-1]
 
     @contextmanager
     def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:

@@ -163,6 +163,7 @@ def told(name: str, figures: tuple[float, float, float]) -> str:
     return f"{name:14}" + "".join(f"{1000 * figure:9.1f}" for figure in figures)
 
 
+@pytest.mark.alone
 def test_boards_are_served_while_strangers_flood(server: Server, tmp_path: Path) -> None:
     boards = [Board(f"127.0.0.{2 + number}", server) for number in range(BOARDS)]
 

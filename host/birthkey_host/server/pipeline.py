@@ -11,7 +11,6 @@ from birthkey_host.enrolment import Policy
 from birthkey_host.errors import FrameError
 from birthkey_host.message import Reason
 from birthkey_host.registry import Registry, RegistryError
-from birthkey_host.server.boots import newest_boots
 from birthkey_host.server.lines import Lines
 from birthkey_host.server.quota import Quota, QuotaLimits
 from birthkey_host.verifier import Outcome, Verdict, Verifier
@@ -57,9 +56,9 @@ class Pipeline:
         return self._verifier.server_ids
 
     def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
-        """See `newest_boots`; none when the registry cannot be read."""
+        """See `Registry.newest_boots`; none when the registry cannot be read."""
         try:
-            return newest_boots(self._registry, limit)
+            return self._registry.newest_boots(limit)
         except RegistryError as error:
             log.error("takes every board for a stranger at first: %s", error)
             return ()
