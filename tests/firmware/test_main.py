@@ -117,6 +117,26 @@ def test_the_board_waits_for_approval(installation: Installation, start: START) 
         start().says("pending: this board waits for approval: `birthkey approve`")
 
 
+def test_the_board_is_suspended_and_its_readings_wait(server: Installation, start: START) -> None:
+    board = start()
+    identity = board.says(r"^device (\w+)")[1]
+    board.says("^all readings stored$")
+    server.command("suspend", identity, "--why", "unpaid")
+    board.start()
+    board.says("1 queued; suspended: the operator has suspended this board: its readings wait")
+    server.command("approve", identity)
+    board.says("^all readings stored$", 30)
+
+
+def test_the_board_is_revoked(server: Installation, start: START) -> None:
+    board = start()
+    identity = board.says(r"^device (\w+)")[1]
+    board.says("^all readings stored$")
+    server.command("revoke", identity, "--why", "stolen")
+    board.start()
+    board.says("^stopped: .*revoked: the operator has revoked this board for good")
+
+
 def test_the_server_lost_its_registry(installation: Installation, start: START) -> None:
     with installation.serve() as process:
         installation.listening(process)
