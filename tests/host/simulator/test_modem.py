@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birthkey_host.simulator import Simulator, running
+from sockets import port_of
 
 if TYPE_CHECKING:
     from .conftest import Board, PlugIn
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"
 Accept = Callable[[], socket.socket]
-
-
-def port_of(server: socket.socket) -> int:
-    return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birthkey_host.simulator import ESP_AT_2, NONOS_1_7, Firmware, Simulator
+from sockets import port_of, receive
 
 if TYPE_CHECKING:
     from .conftest import Board, PlugIn
@@ -21,17 +22,6 @@ OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"
 AWKWARD = b"\r\nOK\r\n\r\n+IPD,0,3:abc> AT+RST\r\n+++\x03\x04\x11\x13\x1a\x7f" + bytes(range(256))
 Accept = Callable[[], socket.socket]
-
-
-def port_of(server: socket.socket) -> int:
-    return int(server.getsockname()[1])
-
-
-def receive(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        data += connection.recv(count - len(data))
-    return data
 
 
 def fill(connection: socket.socket, data: bytes) -> int:

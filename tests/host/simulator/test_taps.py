@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birthkey_host.simulator import Direction, Recorder, Simulator
+from sockets import port_of, receive
 
 if TYPE_CHECKING:
     from .conftest import Board, PlugIn
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"
 Accept = Callable[[], socket.socket]
-
-
-def port_of(server: socket.socket) -> int:
-    return int(server.getsockname()[1])
-
-
-def receive(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        data += connection.recv(count - len(data))
-    return data
 
 
 def test_hooks_see_and_change_what_a_connection_carries(
