@@ -106,24 +106,24 @@ class Keystore:
             raise KeystoreError("cannot read %s from flash: %s" % (path, error))
 
 
-def mount(device, path):
+def mount(device, path, progsize=32):
     """Mount littlefs on a block device; a blank one is formatted, a damaged one never is.
 
-    Formatting writes the two superblocks and nothing else, so a flash whose other blocks
+    `progsize` is the least that the device programs at once, in bytes. Formatting writes the two superblocks and nothing else, so a flash whose other blocks
     are erased has never held a folder, let alone a key.
     """
     import vfs
 
     try:
-        filesystem = vfs.VfsLfs2(device)
+        filesystem = vfs.VfsLfs2(device, progsize=progsize)
     except OSError:
         if not _blank(device):
             raise KeystoreError(
                 "flash holds data, but no file system that can be read: it is damaged, or was "
                 "in use before. It is left as it is; erase it only if no identity is on it"
             )
-        vfs.VfsLfs2.mkfs(device)
-        filesystem = vfs.VfsLfs2(device)
+        vfs.VfsLfs2.mkfs(device, progsize=progsize)
+        filesystem = vfs.VfsLfs2(device, progsize=progsize)
     vfs.mount(filesystem, path)
 
 

@@ -1,0 +1,35 @@
+"""Netduino 2 (STM32F205) in QEMU: UART 1 is the modem's, a file plays the flash."""
+
+from machine import UART, unique_id
+from qemu import Flash
+from time import ticks_ms
+
+from birthkey import keystore
+from birthkey.crypto import entropy
+
+NAME = "qemu_netduino2"
+CONFIG = "/birthkey.json"
+STATE = "/birthkey"
+# os.urandom reads the random number generator of the computer that QEMU runs on. A processor
+# that counts instructions instead of time has no jitter to measure.
+ENTROPY = (entropy.Source("urandom", entropy.urandom, 4),)
+UNIQUE_ID = unique_id()
+
+_mounted = False
+
+
+def uart():
+    return UART(1, 115200)
+
+
+def mount():
+    """Mount littlefs at /, once; KeystoreError when flash is damaged."""
+    global _mounted
+    if not _mounted:
+        keystore.mount(Flash(), "/")
+        _mounted = True
+
+
+def temperature():
+    """Degrees Celsius; there is no sensor here, so the clock makes a curve."""
+    return 21 + ticks_ms() % 4096 / 1024

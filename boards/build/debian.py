@@ -1,0 +1,115 @@
+"""Files of Debian's archive, pinned by their place in its pool and their SHA-256.
+
+The mirror is the one that this machine's apt is set up with. No package list is read, so the
+machine may be of any Debian release, and nothing is installed on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from boards.build import cache
+from boards.build.cache import BuildError
+
+_PINS = Path(__file__).parent / "pins"
+_HELPER = "/usr/lib/apt/apt-helper"
+_OWN = "BOARD=UNIX needs nothing of this; the other boards also take MICROPYTHON_DIR= and tools on PATH"
+
+
+def available() -> bool:
+    """Whether this machine has apt and a mirror of Debian's archive."""
+    try:
+        return bool(mirrors())
+    except BuildError:
+        return False
+
+
+@functools.cache
+def mirrors() -> tuple[str, ...]:
+    """Addresses of the archive, and of the one with security updates, as apt knows them."""
+    try:
+        told = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(SITE) $(LABEL)", "Created-By: Packages"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"sources come from Debian's archive through apt: {error}. {_OWN}") from None
+    sites = {}
+    for line in told.splitlines():
+        site, _, label = line.partition(" ")
+        if label in ("Debian", "Debian-Security"):
+            sites[site.rstrip("/")] = label
+    if "Debian" not in sites.values():
+        raise BuildError(f"apt on this machine has no mirror of Debian's archive. {_OWN}")
+    return tuple(sorted(sites, key=lambda site: sites[site]))
+
+
+def pins(name: str) -> dict[str, str]:
+    """{path in the pool: SHA-256} of `pins/NAME.sha256`."""
+    lines = (_PINS / f"{name}.sha256").read_text().splitlines()
+    return {path: sha256 for sha256, path in (line.split() for line in lines)}
+
+
+def fetch_all(name: str) -> list[Path]:
+    """The files that `pins/NAME.sha256` names, in its order."""
+    return [fetch(path, sha256) for path, sha256 in pins(name).items()]
+
+
+def fetch(pool_path: str, sha256: str) -> Path:
+    """The file at `pool_path` ("pool/main/…") of the archive, out of the cache if it is there."""
+
+    def download(folder: Path) -> None:
+        target = folder / name
+        said = ""
+        for mirror in mirrors():
+            ran = subprocess.run(
+                [_HELPER, "download-file", f"{mirror}/{pool_path}", str(target), f"SHA256:{sha256}"],
+                capture_output=True,
+                text=True,
+            )
+            if ran.returncode == 0 and target.exists():
+                break
+            said += ran.stderr
+        else:
+            raise BuildError(
+                f"Debian's archive does not give {name}, which is pinned in boards/build: {said}"
+            )
+        found = hashlib.sha256(target.read_bytes()).hexdigest()
+        if found != sha256:
+            raise BuildError(f"{name} has SHA-256 {found}, and {sha256} is pinned: not used")
+
+    name = PurePosixPath(pool_path).name
+    return cache.made("files", sha256, download) / name
+
+
+def unpack(archive: Path, into: Path, exclude: Sequence[str] = (), strip: int = 0) -> None:
+    """Unpack a .deb or a .tar.* into a folder, without what matches the patterns of tar."""
+    options = [f"--exclude={pattern}" for pattern in exclude]
+    options += [f"--strip-components={strip}", "--no-same-owner", "-C", str(into)]
+    if archive.suffix == ".deb":
+        with subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
+        ) as content:
+            unpacked = subprocess.run(["tar", "-x", *options], stdin=content.stdout)
+        code = content.returncode or unpacked.returncode
+    else:
+        code = subprocess.run(["tar", "-xf", str(archive), *options]).returncode
+    if code:
+        raise BuildError(f"cannot unpack {archive}: delete it, it is fetched again")
+
+
+def environment(prefix: Path) -> dict[str, str]:
+    """The environment in which programs that were unpacked below `prefix` find their libraries."""
+    libraries = f"{prefix}/usr/lib/x86_64-linux-gnu:{prefix}/lib/x86_64-linux-gnu"
+    return {
+        **os.environ,
+        "PATH": f"{prefix}/usr/bin:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": libraries,
+    }

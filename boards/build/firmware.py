@@ -1,0 +1,147 @@
+"""Builds MicroPython with birthkey frozen in, for a folder of `boards/`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from boards.build import cache
+from boards.build.cache import BuildError
+from boards.build.sources import Sources, sources
+from boards.build.toolchain import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = ROOT / "boards"
+OUT = ROOT / "build" / "firmware"
+
+Build = Callable[[Path, Sources, Path, dict[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a build made: files named firmware.*, beside them sizes and the linker's map."""
+
+    board: str
+    folder: Path
+
+    @property
+    def elf(self) -> Path:
+        return self.folder / "firmware.elf"
+
+    @property
+    def flashable(self) -> Path:
+        """What goes onto the board, or into its emulator."""
+        uf2 = self.folder / "firmware.uf2"
+        return uf2 if uf2.exists() else self.elf
+
+
+def names() -> list[str]:
+    """The boards that there are folders for."""
+    return sorted(path.parent.name for path in BOARDS.glob("*/board.json"))
+
+
+def port(board: str) -> str:
+    """The folder of MicroPython's `ports` that a board belongs to."""
+    folder = BOARDS / board
+    if not (folder / "board.json").exists():
+        raise BuildError(f"there is no board {board}: boards/ has {', '.join(names())}")
+    if (folder / "mpconfigboard.cmake").exists():
+        return "rp2"
+    return "qemu" if board.startswith("QEMU_") else "stm32"
+
+
+def image(board: str) -> Image:
+    """The image for a board, built if it is not in the cache. Raises BuildError."""
+    folder, build = BOARDS / board, _BUILDS[port(board)]
+    found = sources()
+    tools = {**environment("arm-none-eabi-gcc"), **found.environment}
+
+    compiler = subprocess.run(
+        ["arm-none-eabi-gcc", "--version"], env=tools, capture_output=True, text=True
+    ).stdout
+    inputs = [folder, BOARDS / "emulated/qemu", Path(__file__)]
+    settings = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
+    settings_key = cache.key(cache.hash_of(settings, ROOT), str(found.top), compiler)
+
+    def make(target: Path) -> None:
+        # Makefiles know what follows from a changed source, but not from a changed option.
+        work = OUT / board / settings_key
+        for other in (OUT / board).glob("*"):
+            if other.is_dir() and other != work and other != target:
+                shutil.rmtree(other)
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "build.log").unlink(missing_ok=True)
+        build(folder, found, work, tools)
+        for made in work.glob("firmware.*"):
+            shutil.copy(made, target)
+
+    if found.key:
+        key = cache.key(cache.hash_of([*inputs, ROOT / "firmware"], ROOT), found.key, compiler)
+        target = cache.made("images", f"{board}-{key}", make)
+    else:
+        # Nobody knows what is in a checkout that somebody works in: make decides.
+        target = OUT / board / "image"
+        target.mkdir(parents=True, exist_ok=True)
+        make(target)
+    return Image(board, target)
+
+
+def _qemu(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:
+    _run(
+        ["make", "-j2", "-C", str(found.top / "ports/qemu"), f"BOARD={folder.name}"]
+        + [f"BOARD_DIR={folder}", f"BUILD={work}", f"MPY_LIB_DIR={found.library}"]
+        + [f"MICROPY_MPYCROSS={found.mpy_cross}", "MPY_LIB_SUBMODULE_DIR="]
+        + [f"CFLAGS_EXTRA={_without_paths(found)}"],
+        tools,
+        work,
+    )
+
+
+def _rp2(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:
+    _run(
+        ["cmake", "-S", str(found.top / "ports/rp2"), "-B", str(work)]
+        + [f"-DMICROPY_BOARD={folder.name}", f"-DMICROPY_BOARD_DIR={folder}"]
+        + [f"-DMICROPY_LIB_DIR={found.library}", f"-DMICROPY_MPYCROSS={found.mpy_cross}"]
+        + ["-DPICO_NO_PICOTOOL=1", "-DPICO_CLIB=newlib"]
+        + [f"-DCMAKE_{language}_FLAGS={_without_paths(found)}" for language in ("C", "CXX", "ASM")],
+        tools,
+        work,
+    )
+    _run(["make", "-j2", "-C", str(work)], tools, work)
+
+
+def _stm32(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:
+    if not (found.top / "lib/stm32lib/CMSIS").exists():
+        raise BuildError(
+            "ports/stm32 needs ST's HAL, which is not in Debian: give MICROPYTHON_DIR=, a checkout "
+            "of MicroPython in which `make -C ports/stm32 submodules` was run"
+        )
+    _run(
+        ["make", "-j2", "-C", str(found.top / "ports/stm32"), f"BOARD={folder.name}"]
+        + [f"BOARD_DIR={folder}", f"BUILD={work}", f"MPY_LIB_DIR={found.library}"]
+        + [f"MICROPY_MPYCROSS={found.mpy_cross}"],
+        tools,
+        work,
+    )
+
+
+_BUILDS: dict[str, Build] = {"qemu": _qemu, "rp2": _rp2, "stm32": _stm32}
+
+
+def _without_paths(found: Sources) -> str:
+    """Options that keep the names of this machine's folders out of the image."""
+    return f"-ffile-prefix-map={found.top}=micropython -ffile-prefix-map={ROOT}=birthkey"
+
+
+def _run(command: list[str], tools: dict[str, str], work: Path) -> None:
+    log = work / "build.log"
+    with log.open("ab") as output:
+        ran = subprocess.run(command, env=tools, stdout=output, stderr=subprocess.STDOUT)
+    if ran.returncode:
+        end = log.read_text(errors="replace")[-3000:]
+        raise BuildError(f"{' '.join(command)} failed; {log} ends with:\n{end}")
+
+

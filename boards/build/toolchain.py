@@ -1,0 +1,61 @@
+"""The programs that build and run firmware: Debian 12's, unpacked into the cache.
+
+So every machine compiles with the same compiler, and gets the same images. On a machine that has
+no Debian mirror the programs on PATH are taken instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from boards.build import cache, debian
+from boards.build.cache import BuildError
+
+# Of the C library and the compiler's run-time only what Cortex-M boards are linked with.
+_UNUSED = (
+    "*/usr/share/*",
+    "*/12.2.1/arm",
+    "*/12.2.1/plugin",
+    "*/newlib/arm",
+    "*/thumb/v7",
+    "*/thumb/v7+fp",
+    "*/thumb/v7-a*",
+    "*/thumb/v7-r*",
+    "*/thumb/v7ve*",
+    "*/thumb/v8*",
+)
+_ALL = {
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
+    "qemu-system-arm": "qemu-system-arm",
+    "qemu-arm": "qemu-user",
+}
+_PINNED_AS = {"qemu-arm": "qemu-user"}
+
+
+def environment(program: str) -> dict[str, str]:
+    """The environment in which `program` (a key of the table above) is on PATH."""
+    if program not in _ALL:
+        raise ValueError(program)
+    if os.environ.get("BIRTHKEY_TOOLS") != "path" and debian.available():
+        return debian.environment(_prefix(_PINNED_AS.get(program, program)))
+    if shutil.which(program) is None:
+        raise BuildError(
+            f"{program} is not on PATH: install it (on Debian and Ubuntu: apt install {_ALL[program]})"
+        )
+    return dict(os.environ)
+
+
+def _prefix(name: str) -> Path:
+    def unpack(folder: Path) -> None:
+        for archive in debian.fetch_all(name):
+            debian.unpack(archive, folder, _UNUSED)
+        newlib = folder / "usr/lib/arm-none-eabi"
+        if newlib.exists():
+            # Where a compiler that is not at home in /usr looks for its C library.
+            (newlib / "include").symlink_to("../../include/newlib")
+            (newlib / "lib").symlink_to("newlib")
+
+    pinned = debian.pins(name)
+    return cache.made("tools", f"{name}-{cache.key(*pinned.values(), *_UNUSED)}", unpack)

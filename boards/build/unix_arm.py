@@ -1,0 +1,36 @@
+"""MicroPython's Unix port for 32-bit Arm: Debian's own, with its libraries, in the cache.
+
+Nothing is compiled and nothing installed; QEMU's user emulation runs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boards.build import cache, debian, toolchain
+
+_UNUSED = ("*/usr/share/*", "*/gconv/*")
+
+
+def command() -> list[str]:
+    """The command that runs this MicroPython, in the environment that `environment` gives."""
+    root = _sysroot()
+    # The libraries of QEMU itself are not those of the program in it.
+    options = ["-U", "LD_LIBRARY_PATH", "-L", str(root)]
+    return ["qemu-arm", *options, str(root / "usr/bin/micropython")]
+
+
+def environment() -> dict[str, str]:
+    return toolchain.environment("qemu-arm")
+
+
+def _sysroot() -> Path:
+    pins = debian.pins("unix-arm")
+
+    def unpack(folder: Path) -> None:
+        for archive in debian.fetch_all("unix-arm"):
+            debian.unpack(archive, folder, _UNUSED)
+        # Debian's packages count on /lib being a link.
+        (folder / "lib").symlink_to("usr/lib")
+
+    return cache.made("sysroots", f"unix-arm-{cache.key(*pins.values(), *_UNUSED)}", unpack)

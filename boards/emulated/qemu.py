@@ -1,0 +1,87 @@
+"""Boards that QEMU plays: MicroPython's ports/qemu with birthkey, on a Cortex-M3."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from boards.build import firmware
+from boards.build.toolchain import environment
+from boards.emulated.emulator import BoardStopped, Emulator, FlashArea
+
+_ERASED = b"\xff"
+
+# One instruction takes 8 ns of virtual time, so that the same run takes the same time.
+NANOSECONDS_PER_INSTRUCTION = 8
+
+
+class Qemu(Emulator):
+    """A board with a UART for the REPL, one for the modem, and flash in a file."""
+
+    machine: str  # as QEMU calls it
+    flash_area = FlashArea(0, 4096, 64)
+
+    def __init__(
+        self,
+        folder: Path,
+        uart: str | None = None,
+        *,
+        unique_id: bytes | None = None,
+        elf: Path | None = None,
+        random: Path | None = None,
+        journal: Path | None = None,
+        **configuration: Any,
+    ) -> None:
+        """`random` plays the random number generator; `journal` gets all flash operations."""
+        super().__init__(folder, uart, unique_id=unique_id, **configuration)
+        self._elf = elf or firmware.image(self.name).elf
+        self._options = [f"unique_id={(unique_id or bytes(8)).hex()}"]
+        if random is not None:
+            self._options.append(f"random={random.resolve()}")
+        if journal is not None:
+            self._options.append(f"journal={journal.resolve()}")
+
+    def switch_on(self) -> None:
+        if not self.flash.exists():
+            self.flash.write_bytes(_ERASED * self.flash_area.end)
+        semihosting = "enable=on,target=native,arg=birthkey"
+        for option in self._options:
+            semihosting += f",arg={option}"
+        modem = f"serial,path={self.uart}" if self.uart else "null"
+        self.console.write_bytes(b"")
+        self.process = subprocess.Popen(
+            ["qemu-system-arm", "-machine", self.machine, "-display", "none"]
+            + ["-monitor", "none", "-icount", "shift=3", "-kernel", str(self._elf)]
+            + ["-semihosting-config", semihosting]
+            + ["-chardev", f"pty,id=repl,logfile={self.console.resolve()}", "-serial", "chardev:repl"]
+            + ["-chardev", f"{modem},id=modem", "-serial", "chardev:modem"],
+            cwd=self.folder,
+            env=environment("qemu-system-arm"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert self.process.stdout
+        told = b""
+        for line in self.process.stdout:
+            told += line
+            if found := re.search(rb"redirected to (\S+) \(label repl\)", line):
+                self.repl = found[1].decode()
+                return
+        raise BoardStopped(f"QEMU did not start: {told.decode(errors='replace')}")
+
+
+class Mps2(Qemu):
+    """Arm's MPS2 board, with as much heap as an RP2040 has."""
+
+    name = "QEMU_MPS2_AN385"
+    machine = "mps2-an385"
+
+
+class Netduino2(Qemu):
+    """A board of 128 KiB RAM: STM32F205."""
+
+    name = "QEMU_NETDUINO2"
+    machine = "netduino2"

@@ -1,0 +1,165 @@
+// The module `qemu`: `Flash`, a block device for littlefs on the file flash.bin.
+//
+// It behaves as NOR flash does: erasing sets bits, programming clears them. Each operation is in
+// the file when it returns, so killing QEMU is cutting the power. With the option journal=FILE
+// each operation is appended to that file too, before it is done, so that a test can make the
+// flash of any moment again.
+
+#include <string.h>
+
+#include "extmod/vfs.h"
+#include "py/mperrno.h"
+#include "py/runtime.h"
+
+#include "port.h"
+
+#define BLOCK_SIZE (4096)
+#define PAGE_SIZE (256)
+
+static int file = -1, journal = -1;
+static size_t blocks;
+
+// In the journal: 'E' or 'P', offset and length, 4 bytes each, little-endian; a 'P' is followed
+// by what is programmed.
+static void note(char kind, uint32_t offset, uint32_t length, const uint8_t *data) {
+    if (journal >= 0) {
+        uint8_t head[9] = {kind};
+        memcpy(head + 1, &offset, 4);
+        memcpy(head + 5, &length, 4);
+        semihosting_write(journal, head, sizeof(head));
+        if (data != NULL) {
+            semihosting_write(journal, data, length);
+        }
+    }
+}
+
+static void failed(void) {
+    mp_raise_OSError(MP_EIO);
+}
+
+static void put(size_t offset, const uint8_t *data, size_t size) {
+    if (!semihosting_seek(file, offset) || !semihosting_write(file, data, size)) {
+        failed();
+    }
+}
+
+static void get(size_t offset, uint8_t *data, size_t size) {
+    if (offset + size > blocks * BLOCK_SIZE || !semihosting_seek(file, offset)
+        || !semihosting_read(file, data, size)) {
+        failed();
+    }
+}
+
+static void erase(size_t block) {
+    uint8_t erased[PAGE_SIZE];
+    if (block >= blocks) {
+        failed();
+    }
+    note('E', block * BLOCK_SIZE, BLOCK_SIZE, NULL);
+    memset(erased, 0xff, sizeof(erased));
+    for (size_t at = 0; at < BLOCK_SIZE; at += sizeof(erased)) {
+        put(block * BLOCK_SIZE + at, erased, sizeof(erased));
+    }
+}
+
+static void program(size_t offset, const uint8_t *data, size_t size) {
+    uint8_t page[PAGE_SIZE];
+    if (offset + size > blocks * BLOCK_SIZE) {
+        failed();
+    }
+    note('P', offset, size, data);
+    while (size) {
+        size_t piece = MIN(size, sizeof(page));
+        get(offset, page, piece);
+        for (size_t i = 0; i < piece; ++i) {
+            page[i] &= data[i];
+        }
+        put(offset, page, piece);
+        offset += piece;
+        data += piece;
+        size -= piece;
+    }
+}
+
+static mp_obj_t flash_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
+    mp_arg_check_num(n_args, n_kw, 0, 0, false);
+    if (file < 0) {
+        file = semihosting_open("flash.bin", SEMIHOSTING_UPDATE);
+        if (file < 0) {
+            mp_raise_msg(&mp_type_OSError, MP_ERROR_TEXT("there is no flash.bin to play the flash"));
+        }
+        blocks = semihosting_length(file) / BLOCK_SIZE;
+        const char *name = semihosting_option("journal");
+        if (name) {
+            journal = semihosting_open(name, SEMIHOSTING_APPEND);
+        }
+    }
+    mp_obj_base_t *self = m_new_obj(mp_obj_base_t);
+    self->type = type;
+    return MP_OBJ_FROM_PTR(self);
+}
+
+static size_t start(size_t n_args, const mp_obj_t *args) {
+    return mp_obj_get_int(args[1]) * BLOCK_SIZE + (n_args == 4 ? mp_obj_get_int(args[3]) : 0);
+}
+
+static mp_obj_t flash_readblocks(size_t n_args, const mp_obj_t *args) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(args[2], &buffer, MP_BUFFER_WRITE);
+    get(start(n_args, args), buffer.buf, buffer.len);
+    return MP_OBJ_NEW_SMALL_INT(0);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(flash_readblocks_obj, 3, 4, flash_readblocks);
+
+static mp_obj_t flash_writeblocks(size_t n_args, const mp_obj_t *args) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(args[2], &buffer, MP_BUFFER_READ);
+    size_t offset = start(n_args, args);
+    if (n_args == 3) { // whole blocks, which are to be erased first
+        for (size_t done = 0; done < buffer.len; done += BLOCK_SIZE) {
+            erase((offset + done) / BLOCK_SIZE);
+        }
+    }
+    program(offset, buffer.buf, buffer.len);
+    return MP_OBJ_NEW_SMALL_INT(0);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(flash_writeblocks_obj, 3, 4, flash_writeblocks);
+
+static mp_obj_t flash_ioctl(mp_obj_t self, mp_obj_t operation, mp_obj_t argument) {
+    switch (mp_obj_get_int(operation)) {
+        case MP_BLOCKDEV_IOCTL_BLOCK_COUNT:
+            return MP_OBJ_NEW_SMALL_INT(blocks);
+        case MP_BLOCKDEV_IOCTL_BLOCK_SIZE:
+            return MP_OBJ_NEW_SMALL_INT(BLOCK_SIZE);
+        case MP_BLOCKDEV_IOCTL_BLOCK_ERASE:
+            erase(mp_obj_get_int(argument));
+            return MP_OBJ_NEW_SMALL_INT(0);
+        default:
+            return MP_OBJ_NEW_SMALL_INT(0);
+    }
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(flash_ioctl_obj, flash_ioctl);
+
+static const mp_rom_map_elem_t flash_locals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR_readblocks), MP_ROM_PTR(&flash_readblocks_obj) },
+    { MP_ROM_QSTR(MP_QSTR_writeblocks), MP_ROM_PTR(&flash_writeblocks_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ioctl), MP_ROM_PTR(&flash_ioctl_obj) },
+};
+static MP_DEFINE_CONST_DICT(flash_locals, flash_locals_table);
+
+static MP_DEFINE_CONST_OBJ_TYPE(
+    flash_type, MP_QSTR_Flash, MP_TYPE_FLAG_NONE,
+    make_new, flash_make_new,
+    locals_dict, &flash_locals);
+
+static const mp_rom_map_elem_t qemu_globals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qemu) },
+    { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&flash_type) },
+};
+static MP_DEFINE_CONST_DICT(qemu_globals, qemu_globals_table);
+
+const mp_obj_module_t qemu_module = {
+    .base = { &mp_type_module },
+    .globals = (mp_obj_dict_t *)&qemu_globals,
+};
+MP_REGISTER_MODULE(MP_QSTR_qemu, qemu_module);
