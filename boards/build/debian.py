@@ -18,7 +18,7 @@ from boards.build.cache import BuildError
 
 _PINS = Path(__file__).parent / "pins"
 _HELPER = "/usr/lib/apt/apt-helper"
-_OWN = "BOARD=UNIX needs nothing of this; the other boards also take MICROPYTHON_DIR= and tools on PATH"
+_OWN = "The other way: MICROPYTHON_DIR= names a checkout, and the tools are on PATH"
 
 
 def available() -> bool:
@@ -40,7 +40,9 @@ def mirrors() -> tuple[str, ...]:
             check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise BuildError(f"sources come from Debian's archive through apt: {error}. {_OWN}") from None
+        raise BuildError(
+            f"sources come from Debian's archive through apt: {error}. {_OWN}"
+        ) from None
     sites = {}
     for line in told.splitlines():
         site, _, label = line.partition(" ")
@@ -70,7 +72,13 @@ def fetch(pool_path: str, sha256: str) -> Path:
         said = ""
         for mirror in mirrors():
             ran = subprocess.run(
-                [_HELPER, "download-file", f"{mirror}/{pool_path}", str(target), f"SHA256:{sha256}"],
+                [
+                    _HELPER,
+                    "download-file",
+                    f"{mirror}/{pool_path}",
+                    str(target),
+                    f"SHA256:{sha256}",
+                ],
                 capture_output=True,
                 text=True,
             )

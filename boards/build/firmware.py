@@ -55,38 +55,42 @@ def port(board: str) -> str:
 
 def image(board: str) -> Image:
     """The image for a board, built if it is not in the cache. Raises BuildError."""
-    folder, build = BOARDS / board, _BUILDS[port(board)]
     found = sources()
     tools = {**environment("arm-none-eabi-gcc"), **found.environment}
-
-    compiler = subprocess.run(
-        ["arm-none-eabi-gcc", "--version"], env=tools, capture_output=True, text=True
-    ).stdout
-    inputs = [folder, BOARDS / "emulated/qemu", Path(__file__)]
-    settings = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
-    settings_key = cache.key(cache.hash_of(settings, ROOT), str(found.top), compiler)
+    inputs = [BOARDS / board, BOARDS / "emulated/qemu", Path(__file__)]
+    compiler = _version_of_compiler(tools)
+    # Makefiles know what follows from a changed source, but not from a changed option: a folder
+    # to build in serves for one set of options.
+    options = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
+    place = f"{board}-{cache.key(cache.hash_of(options, ROOT), str(found.top), compiler)}"
 
     def make(target: Path) -> None:
-        # Makefiles know what follows from a changed source, but not from a changed option.
-        work = OUT / board / settings_key
-        for other in (OUT / board).glob("*"):
-            if other.is_dir() and other != work and other != target:
-                shutil.rmtree(other)
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "build.log").unlink(missing_ok=True)
-        build(folder, found, work, tools)
-        for made in work.glob("firmware.*"):
-            shutil.copy(made, target)
+        work = cache.home() / "work" / place
+        with cache.locked(f"work-{place}"):
+            build(board, work, target, found, tools)
 
     if found.key:
         key = cache.key(cache.hash_of([*inputs, ROOT / "firmware"], ROOT), found.key, compiler)
-        target = cache.made("images", f"{board}-{key}", make)
-    else:
-        # Nobody knows what is in a checkout that somebody works in: make decides.
-        target = OUT / board / "image"
-        target.mkdir(parents=True, exist_ok=True)
-        make(target)
+        return Image(board, cache.made("images", f"{board}-{key}", make))
+    # Nobody knows what is in a checkout that somebody works in: make decides.
+    target = OUT / board / "image"
+    target.mkdir(parents=True, exist_ok=True)
+    make(target)
     return Image(board, target)
+
+
+def build(board: str, work: Path, target: Path, found: Sources, tools: dict[str, str]) -> None:
+    """Build in the folder `work`, which may hold an earlier build; the image goes to `target`."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "build.log").unlink(missing_ok=True)
+    _BUILDS[port(board)](BOARDS / board, found, work, tools)
+    for made in work.glob("firmware.*"):
+        shutil.copy(made, target)
+
+
+def _version_of_compiler(tools: dict[str, str]) -> str:
+    command = ["arm-none-eabi-gcc", "--version"]
+    return subprocess.run(command, env=tools, capture_output=True, text=True).stdout
 
 
 def _qemu(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:
@@ -143,5 +147,3 @@ def _run(command: list[str], tools: dict[str, str], work: Path) -> None:
     if ran.returncode:
         end = log.read_text(errors="replace")[-3000:]
         raise BuildError(f"{' '.join(command)} failed; {log} ends with:\n{end}")
-
-

@@ -42,7 +42,7 @@ def environment(program: str) -> dict[str, str]:
         return debian.environment(_prefix(_PINNED_AS.get(program, program)))
     if shutil.which(program) is None:
         raise BuildError(
-            f"{program} is not on PATH: install it (on Debian and Ubuntu: apt install {_ALL[program]})"
+            f"{program} is not on PATH: install it (on Debian: apt install {_ALL[program]})"
         )
     return dict(os.environ)
 

@@ -19,7 +19,7 @@ CONFIGURATION = "birthkey.json"
 
 
 class BoardStopped(Exception):
-    """The emulator ended before the board said what was waited for; the text is all it said."""
+    """The emulator ended before the board said what was waited for; the text has all it said."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Emulator(ABC):
         if self.process:
             self.process.kill()
             self.process.wait()
+            if self.process.stdout:
+                self.process.stdout.close()
             self.process = None
 
     def __enter__(self) -> Emulator:
@@ -95,7 +97,7 @@ class Emulator(ABC):
         self.kill()
 
     def configure(self, configuration: dict[str, Any]) -> None:
-        """Write birthkey.json to the flash of a board that is off and was on before."""
+        """Write birthkey.json to the flash of a board that is off."""
         with self.filesystem() as flash, flash.open(CONFIGURATION, "w") as file:
             json.dump(configuration, file)
 
@@ -104,6 +106,11 @@ class Emulator(ABC):
         """The littlefs on the flash of a board that is off; changes are kept."""
         if self.process:
             raise RuntimeError("the board is on: its flash is its own")
+        if not self.flash.exists():
+            # The firmware makes the file system when it first runs, and asks for its settings.
+            self.switch_on()
+            self.says("^stopped: there is no ")
+            self.kill()
         area = self.flash_area
         image = bytearray(self.flash.read_bytes())
         flash = LittleFS(block_size=area.block_size, block_count=area.blocks, mount=False)
@@ -127,11 +134,11 @@ class Emulator(ABC):
         seconds *= self.patience
         deadline = time.monotonic() + seconds
         while True:
-            stopped = self.process is None or self.process.poll() is not None
+            status = self.process.poll() if self.process else "switched off"
             if found := re.search(pattern, self.said, re.MULTILINE):
                 return found
-            if stopped:
-                raise BoardStopped(self.said)
+            if status is not None:
+                raise BoardStopped(f"{pattern!r}: it ended ({status}), and had said:\n{self.said}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{pattern!r}: not within {seconds} s; it said:\n{self.said}")
             time.sleep(0.05)

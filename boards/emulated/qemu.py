@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -38,10 +39,16 @@ class Qemu(Emulator):
         super().__init__(folder, uart, unique_id=unique_id, **configuration)
         self._elf = elf or firmware.image(self.name).elf
         self._options = [f"unique_id={(unique_id or bytes(8)).hex()}"]
-        if random is not None:
-            self._options.append(f"random={random.resolve()}")
-        if journal is not None:
-            self._options.append(f"journal={journal.resolve()}")
+        for option, path in (("random", random), ("journal", journal)):
+            if path is not None:
+                self._options.append(f"{option}={self._seen_from_inside(path)}")
+
+    def _seen_from_inside(self, path: Path) -> str:
+        """The path as the firmware gets it: on a command line that blanks and commas divide."""
+        found = os.path.relpath(path, self.folder)
+        if " " in found or "," in found:
+            raise ValueError(f"no blank or comma can be in {found}")
+        return found
 
     def switch_on(self) -> None:
         if not self.flash.exists():
@@ -55,7 +62,12 @@ class Qemu(Emulator):
             ["qemu-system-arm", "-machine", self.machine, "-display", "none"]
             + ["-monitor", "none", "-icount", "shift=3", "-kernel", str(self._elf)]
             + ["-semihosting-config", semihosting]
-            + ["-chardev", f"pty,id=repl,logfile={self.console.resolve()}", "-serial", "chardev:repl"]
+            + [
+                "-chardev",
+                f"pty,id=repl,logfile={self.console.resolve()}",
+                "-serial",
+                "chardev:repl",
+            ]
             + ["-chardev", f"{modem},id=modem", "-serial", "chardev:modem"],
             cwd=self.folder,
             env=environment("qemu-system-arm"),

@@ -19,18 +19,25 @@
 static int file = -1, journal = -1;
 static size_t blocks;
 
-// In the journal: 'E' or 'P', offset and length, 4 bytes each, little-endian; a 'P' is followed
-// by what is programmed.
-static void note(char kind, uint32_t offset, uint32_t length, const uint8_t *data) {
-    if (journal >= 0) {
-        uint8_t head[9] = {kind};
-        memcpy(head + 1, &offset, 4);
-        memcpy(head + 5, &length, 4);
-        semihosting_write(journal, head, sizeof(head));
-        if (data != NULL) {
-            semihosting_write(journal, data, length);
-        }
+// A line of JSON for each operation, as the emulated RP2040 writes it.
+static void note(const char *operation, size_t offset, size_t length, const uint8_t *data) {
+    if (journal < 0) {
+        return;
     }
+    vstr_t line;
+    mp_print_t print;
+    vstr_init_print(&line, 64 + 2 * length, &print);
+    mp_printf(&print, "{\"operation\":\"%s\",\"offset\":%u,\"length\":%u", operation, offset, length);
+    if (data != NULL) {
+        mp_printf(&print, ",\"data\":\"");
+        for (size_t i = 0; i < length; ++i) {
+            mp_printf(&print, "%02x", data[i]);
+        }
+        mp_printf(&print, "\"");
+    }
+    mp_printf(&print, "}\n");
+    semihosting_write(journal, line.buf, line.len);
+    vstr_clear(&line);
 }
 
 static void failed(void) {
@@ -55,7 +62,7 @@ static void erase(size_t block) {
     if (block >= blocks) {
         failed();
     }
-    note('E', block * BLOCK_SIZE, BLOCK_SIZE, NULL);
+    note("erase", block * BLOCK_SIZE, BLOCK_SIZE, NULL);
     memset(erased, 0xff, sizeof(erased));
     for (size_t at = 0; at < BLOCK_SIZE; at += sizeof(erased)) {
         put(block * BLOCK_SIZE + at, erased, sizeof(erased));
@@ -67,7 +74,7 @@ static void program(size_t offset, const uint8_t *data, size_t size) {
     if (offset + size > blocks * BLOCK_SIZE) {
         failed();
     }
-    note('P', offset, size, data);
+    note("program", offset, size, data);
     while (size) {
         size_t piece = MIN(size, sizeof(page));
         get(offset, page, piece);

@@ -1,0 +1,132 @@
+"""Power cuts on real firmware: at every flash operation from the first boot to a stored reading.
+
+One run is recorded. Then a board is switched on with the flash as it was in the middle of each
+operation and after it, and has to start: with the identity that was on that flash, under a boot
+number that no message can have been sealed under.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from littlefs import LittleFSError
+
+from birthkey_host.simulator import Simulator, running
+from boards.emulated.emulator import Emulator
+from boards.emulated.qemu import Mps2, Netduino2
+from command import Command
+from flash_journal import cuts, operations
+from processes import running as running_process
+
+BOARDS = [Mps2, Netduino2]
+BEGIN, END = 6, -16  # of the payload in a record on flash: see birthkey.keystore
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What birthkey.json says on a board that is let in at once."""
+    command = Command(tmp_path / "home")
+    command("init")
+    with (
+        running_process(
+            "--home", str(command.home), "serve", "--listen", "127.0.0.1:0", "--policy", "open"
+        ) as server,
+        running(Simulator(ssid="net", password="secret", link=tmp_path / "uart")),
+    ):
+        yield {
+            "server": server.line().removeprefix("listening on "),
+            "server_key": command("server-key").strip(),
+            "modem": {"dialect": "esp_at", "ssid": "net", "password": "secret"},
+            "interval_s": 0,
+            "spool": 20000,
+            "count": 2,
+        }
+
+
+def record(board: Emulator, name: str) -> bytes | None:
+    """What the flash of a board that is off holds under that name."""
+    try:
+        with board.filesystem() as flash, flash.open(f"/birthkey/{name}", "rb") as file:
+            return bytes(file.read())[BEGIN:END]
+    except (LittleFSError, FileNotFoundError):
+        return None
+
+
+class Recorded:
+    """The runs of one board, each with the flash before it and its journal."""
+
+    def __init__(self, kind: type[Emulator], folder: Path) -> None:
+        self.kind, self.folder = kind, folder
+        self.runs: list[tuple[str, bytes, Path]] = []
+
+    def run(self, name: str, until: str, **configuration: Any) -> None:
+        journal = self.folder / f"{name.replace(' ', '-')}.journal"
+        uart = str(self.folder / "uart")
+        board = self.kind(self.folder / "board", uart, journal=journal, **configuration)
+        if configuration:
+            board.configure(configuration)
+        blank = b"\xff" * board.flash_area.end
+        before = board.flash.read_bytes() if board.flash.exists() else blank
+        with board:
+            board.switch_on()
+            board.says(until, 60)
+        self.runs.append((name, before, journal))
+
+
+def cut_everywhere(
+    kind: type[Emulator], folder: Path, runs: list[tuple[str, bytes, Path]]
+) -> dict[str, Counter[str]]:
+    """Start a board from each flash; what it found, for each of the runs."""
+    outcomes: dict[str, Counter[str]] = {}
+    identity, newest = None, 0
+    for name, before, journal in runs:
+        done = operations(journal)
+        outcomes[name] = Counter(operations=len(done))
+        for number, moment, image in cuts(before, done):
+            board = kind(folder)
+            board.flash.write_bytes(image)
+            key, boot = record(board, "key"), record(board, "boot")
+            where = f"{name}, operation {number} of {len(done)}, {moment}"
+            assert identity is None or key == identity, f"{where}: the key is gone or another"
+            identity = key
+            sealed_under = int.from_bytes(boot, "big") if boot else 0
+            assert sealed_under >= newest, f"{where}: the boot number went back"
+            newest = sealed_under
+            outcomes[name][start(board, key, sealed_under, where)] += 1
+    return outcomes
+
+
+def start(board: Emulator, key: bytes | None, sealed_under: int, where: str) -> str:
+    """Switch on a board without a modem; what became of it."""
+    with board:
+        board.switch_on()
+        found = board.says(
+            r"^(stopped: there is no /birthkey.json|device \w{32}, boot (\d+)(, new key)?$)"
+        )
+    if not found[2]:
+        assert key is None
+        return "not configured yet"
+    assert int(found[2]) == sealed_under + 1, where
+    assert bool(found[3]) == (key is None), where
+    return "no key yet" if key is None else "the key was born"
+
+
+@pytest.mark.parametrize("kind", BOARDS, ids=lambda kind: kind.name)
+def test_power_cut_at_every_flash_operation(
+    kind: type[Emulator], installation: dict[str, Any], tmp_path: Path
+) -> None:
+    recorded = Recorded(kind, tmp_path)
+    recorded.run("formatting", "there is no /birthkey.json")
+    recorded.run("first boot to stored readings", "^all readings stored$", **installation)
+    recorded.run("second boot", "^all readings stored$", **installation)
+    outcomes = cut_everywhere(kind, tmp_path / "cut", recorded.runs)
+    for name, counted in outcomes.items():
+        print(json.dumps({"board": kind.name, "run": name, **counted}))
+    first = outcomes["first boot to stored readings"]
+    assert first["no key yet"] and first["the key was born"]
+    assert set(outcomes["second boot"]) == {"operations", "the key was born"}
