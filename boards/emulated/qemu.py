@@ -14,8 +14,8 @@ from boards.emulated.emulator import BoardStopped, Emulator, FlashArea
 
 _ERASED = b"\xff"
 
-# One instruction takes 8 ns of virtual time, so that the same run takes the same time.
-NANOSECONDS_PER_INSTRUCTION = 8
+# An instruction takes 8 ns of virtual time (-icount shift=3), a tick of time.ticks_cpu 40 ns.
+INSTRUCTIONS_PER_TICK = 5
 
 
 class Qemu(Emulator):

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "support"))
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "support")]
 
 import crypto  # noqa: E402
+import emulated  # noqa: E402
 
 from device import ROOT, device_environment, micropython  # noqa: E402
 
@@ -37,7 +38,7 @@ def flash_wear(console: Console) -> dict[str, float]:
 
 def main() -> None:
     console = Console()
-    figures = crypto.run(console) | flash_wear(console)
+    figures = crypto.run(console) | flash_wear(console) | emulated.run(console)
     target = ROOT / "build" / "bench.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures, indent=1) + "\n")

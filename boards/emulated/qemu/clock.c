@@ -1,4 +1,6 @@
-// Time: a free-running counter of 20 MHz, watched by SysTick so that no wrap of it is missed.
+// Time: a free-running counter of 25 MHz, which must be read once in 171 s. SysTick runs only
+// while the processor sleeps: nothing interrupts what is computed, so that its instructions can
+// be counted, and are the same each time.
 
 #include <time.h>
 
@@ -23,14 +25,24 @@ uint64_t clock_ticks(void) {
     return ticks;
 }
 
-void SysTick_Handler(void) {
-    clock_ticks();
-}
-
 void clock_init(void) {
     soc_counter_init();
-    SYSTICK_LOAD = SYSTICK_HZ / 1000 - 1;
-    SYSTICK_CTRL = 1 | 2 | 4; // on, with interrupt, from the processor's clock
+}
+
+void SysTick_Handler(void) {
+}
+
+void clock_doze(uint32_t us) {
+    clock_ticks();
+    uint32_t state = interrupts_off();
+    if (receiver_empty(&console) && receiver_empty(&modem)) {
+        SYSTICK_LOAD = SYSTICK_HZ / 1000000 * MIN(us, 10000) - 1;
+        SYSTICK_VALUE = 0;
+        SYSTICK_CTRL = 1 | 2 | 4; // on, with interrupt, from the processor's clock
+        __asm volatile ("wfi"); // ended by an interrupt that waits, too
+        SYSTICK_CTRL = 0;
+    }
+    interrupts_restore(state);
 }
 
 mp_uint_t mp_hal_ticks_ms(void) {
@@ -59,10 +71,11 @@ void mp_hal_delay_ms(mp_uint_t ms) {
     uint64_t end = clock_ticks() + (uint64_t)ms * 1000 * TICKS_PER_US;
     for (;;) {
         mp_event_handle_nowait();
-        if (clock_ticks() >= end) {
+        uint64_t now = clock_ticks();
+        if (now >= end) {
             return;
         }
-        __asm volatile ("wfi"); // SysTick ends it after a millisecond at the latest
+        clock_doze(MIN(end - now, 10000 * TICKS_PER_US) / TICKS_PER_US + 1);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include "ports/qemu/mpconfigport.h"
 
+void clock_doze(uint32_t us);
+
 #undef MICROPY_PY_TIME
 #undef MICROPY_PY_SELECT
 #undef MICROPY_PY_ASYNCIO
@@ -16,7 +18,7 @@
 #define MICROPY_PY_SELECT (1)
 #define MICROPY_PY_ASYNCIO (1)
 #define MICROPY_KBD_EXCEPTION (1)
-#define MICROPY_INTERNAL_WFE(timeout_ms) __asm volatile ("wfi")
+#define MICROPY_INTERNAL_WFE(timeout_ms) clock_doze(1000)
 
 #define MICROPY_VFS_ROM (0)
 #define MICROPY_PY_OS_INCLUDEFILE "boards/emulated/qemu/os.c.inc"

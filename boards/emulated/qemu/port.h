@@ -19,7 +19,8 @@ const char *semihosting_option(const char *name); // value of NAME=VALUE, or NUL
 
 // clock.c
 void clock_init(void);
-uint64_t clock_ticks(void); // of 50 ns, since power was switched on
+uint64_t clock_ticks(void); // of 40 ns, since power was switched on
+void clock_doze(uint32_t us); // sleep, 10 ms at most, unless a UART has received something
 
 // uart.c: receive buffers filled by interrupts.
 typedef struct {

@@ -9,6 +9,7 @@
 
 #define SYSTICK_CTRL REGISTER(0xe000e010)
 #define SYSTICK_LOAD REGISTER(0xe000e014)
+#define SYSTICK_VALUE REGISTER(0xe000e018)
 #define NVIC_ENABLE(number) REGISTER(0xe000e100 + 4 * ((number) / 32)) = 1u << ((number) % 32)
 #define SCB_VTOR REGISTER(0xe000ed08)
 #define SCB_AIRCR REGISTER(0xe000ed0c)
@@ -49,9 +50,10 @@ static inline void soc_uart_transmit(uint32_t base, uint8_t byte) {
     REGISTER(base) = byte;
 }
 
-// FPGAIO: COUNTER goes at 20 MHz when PRESCALE is 0.
+// FPGAIO: COUNTER goes at 25 MHz when PRESCALE is 0.
 static inline void soc_counter_init(void) {
     REGISTER(0x4002801c) = 0;
+    REGISTER(0x40028018) = 0;
 }
 
 static inline uint32_t soc_counter(void) {
@@ -88,11 +90,12 @@ static inline void soc_uart_transmit(uint32_t base, uint8_t byte) {
     REGISTER(base + 4) = byte;
 }
 
-// TIM2 counts at 1 GHz in QEMU, divided by PSC + 1.
+// TIM2 counts at 1 GHz in QEMU, divided by PSC + 1: at 25 MHz too.
 static inline void soc_counter_init(void) {
-    REGISTER(0x40000028) = 49;
+    REGISTER(0x40000028) = 39;
     REGISTER(0x4000002c) = 0xffffffff;
     REGISTER(0x40000000) = 1;
+    REGISTER(0x40000024) = 0;
 }
 
 static inline uint32_t soc_counter(void) {
@@ -101,6 +104,6 @@ static inline uint32_t soc_counter(void) {
 
 #endif
 
-#define COUNTER_HZ (20000000)
+#define COUNTER_HZ (25000000)
 
 #endif

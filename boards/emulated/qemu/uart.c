@@ -88,6 +88,6 @@ int mp_hal_stdin_rx_chr(void) {
             return byte;
         }
         mp_event_handle_nowait();
-        __asm volatile ("wfi");
+        clock_doze(10000);
     }
 }
