@@ -7,12 +7,20 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MPYLIB := build/mpylib/.installed
 
-.PHONY: demo test lint format vectors bench mutations clean help
+# The boards whose firmware the tests run.
+EMULATED := QEMU_MPS2_AN385 QEMU_NETDUINO2 RPI_PICO
+
+.PHONY: demo test emulators firmware emulate flash dist lint format vectors bench mutations soak clean help
 
 help:
 	@echo "make demo       a board makes its key, enrols and delivers readings; attacks are refused"
-	@echo "                KEEP=1 leaves everything running at the end"
+	@echo "                BOARD=NAME: on that emulated board; KEEP=1 leaves everything running"
 	@echo "make test       pytest, ruff, mypy"
+	@echo "make firmware   MicroPython with birthkey for BOARD=NAME, a folder of boards/"
+	@echo "make emulate    boots BOARD=NAME on this computer, with a modem on its UART"
+	@echo "make flash      firmware, application and configuration onto BOARD=NAME at PORT=/dev/..."
+	@echo "make dist       the package that mip installs on stock MicroPython"
+	@echo "make soak       the tests of endurance, ten times as long"
 	@echo "make bench      cryptography beside python-ecdsa, wear of flash; writes build/bench.json"
 	@echo "make mutations  takes each rule out of a copy, and shows the test that notices"
 	@echo "make vectors    makes tests/vectors again"
@@ -31,9 +39,20 @@ $(MPYLIB): $(INSTALLED)
 	@touch $@
 
 demo: $(MPYLIB)
-	$(BIN)/python tests/demo $(if $(KEEP),--keep)
+	$(BIN)/python tests/demo $(if $(BOARD),--board $(BOARD)) $(if $(KEEP),--keep)
 
-test: $(MPYLIB) lint
+# Fetched and built once, kept in ~/.cache/birthkey for all checkouts.
+emulators: $(INSTALLED)
+	$(BIN)/python -m boards.build --quiet $(EMULATED)
+	$(BIN)/python -m boards.emulated --provision
+
+firmware: $(INSTALLED)
+	$(BIN)/python -m boards.build $(or $(BOARD),$(error BOARD= is missing: a folder of boards/))
+
+emulate: $(MPYLIB)
+	$(BIN)/python -m boards.emulated $(or $(BOARD),$(error BOARD= is missing))
+
+test: $(MPYLIB) lint emulators
 	$(BIN)/pytest -n auto -m "not alone"
 	$(BIN)/pytest -m alone
 

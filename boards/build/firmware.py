@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,11 @@ class Image:
         return self.folder / "firmware.elf"
 
     @property
+    def map(self) -> Path:
+        """The linker's."""
+        return next(self.folder.glob("firmware*.map"))
+
+    @property
     def flashable(self) -> Path:
         """What goes onto the board, or into its emulator."""
         uf2 = self.folder / "firmware.uf2"
@@ -53,12 +60,21 @@ def port(board: str) -> str:
     return "qemu" if board.startswith("QEMU_") else "stm32"
 
 
+def storage(board: str) -> int:
+    """Bytes at the end of flash that the board keeps files in, as far as its folder says so."""
+    header = BOARDS / board / "mpconfigboard.h"
+    text = header.read_text() if header.exists() else ""
+    found = re.search(r"MICROPY_HW_FLASH_STORAGE_BYTES\s+\((\d+) \* 1024\)", text)
+    return int(found[1]) * 1024 if found else 0
+
+
 def image(board: str) -> Image:
     """The image for a board, built if it is not in the cache. Raises BuildError."""
+    port(board)
     found = sources()
-    tools = {**environment("arm-none-eabi-gcc"), **found.environment}
+    programs = tools(found)
     inputs = [BOARDS / board, BOARDS / "emulated/qemu", Path(__file__)]
-    compiler = _version_of_compiler(tools)
+    compiler = _version_of_compiler(programs)
     # Makefiles know what follows from a changed source, but not from a changed option: a folder
     # to build in serves for one set of options.
     options = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
@@ -67,7 +83,7 @@ def image(board: str) -> Image:
     def make(target: Path) -> None:
         work = cache.home() / "work" / place
         with cache.locked(f"work-{place}"):
-            build(board, work, target, found, tools)
+            build(board, work, target, found, programs)
 
     if found.key:
         key = cache.key(cache.hash_of([*inputs, ROOT / "firmware"], ROOT), found.key, compiler)
@@ -77,6 +93,11 @@ def image(board: str) -> Image:
     target.mkdir(parents=True, exist_ok=True)
     make(target)
     return Image(board, target)
+
+
+def tools(found: Sources) -> dict[str, str]:
+    """The environment to build these sources in."""
+    return {**environment("arm-none-eabi-gcc"), **found.environment}
 
 
 def build(board: str, work: Path, target: Path, found: Sources, tools: dict[str, str]) -> None:
@@ -105,16 +126,25 @@ def _qemu(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> No
 
 
 def _rp2(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:
+    # In the environment: -DCMAKE_C_FLAGS= would replace what the Pico SDK says of the processor.
+    flags = dict.fromkeys(("CFLAGS", "CXXFLAGS", "ASMFLAGS"), _without_paths(found))
+    tools = {**tools, **flags}
     _run(
         ["cmake", "-S", str(found.top / "ports/rp2"), "-B", str(work)]
         + [f"-DMICROPY_BOARD={folder.name}", f"-DMICROPY_BOARD_DIR={folder}"]
         + [f"-DMICROPY_LIB_DIR={found.library}", f"-DMICROPY_MPYCROSS={found.mpy_cross}"]
-        + ["-DPICO_NO_PICOTOOL=1", "-DPICO_CLIB=newlib"]
-        + [f"-DCMAKE_{language}_FLAGS={_without_paths(found)}" for language in ("C", "CXX", "ASM")],
+        + ["-DPICO_NO_PICOTOOL=1", "-DPICO_CLIB=newlib"],
         tools,
         work,
     )
     _run(["make", "-j2", "-C", str(work)], tools, work)
+    _run(
+        [sys.executable, str(found.top / "tools/uf2conv.py"), "--convert"]
+        + ["--family=0xe48bff56"]  # RP2040
+        + ["--base=0x10000000", f"--output={work}/firmware.uf2", str(work / "firmware.bin")],
+        tools,
+        work,
+    )
 
 
 def _stm32(folder: Path, found: Sources, work: Path, tools: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ _FROZEN_KIND = re.compile(
     r"^\.\w+\.(?:frozen_module|const_obj_table_data|const_obj|const_qstr_table_data|proto_fun"
     r"|children|fun_data|raw_code)_"
 )
-_NOT_LOADED = (".comment", ".ARM.attributes", ".debug", ".stab")
+_NOT_LOADED = (".comment", ".ARM.attributes", ".debug", ".stab", ".stack_dummy", ".stack1_dummy")
 _IN_RAM_ALONE = (".bss", ".noinit", ".heap", ".stack", "COMMON")
 
 # The first pattern that the path of an object file has names its part of the firmware.
@@ -65,12 +65,12 @@ class Sizes:
         return sum(size for name, size in self.modules.items() if name.startswith("birthkey"))
 
 
-def sizes(map_file: Path) -> Sizes:
-    """Read a map of GNU ld."""
+def sizes(map_file: Path, storage: int = 0) -> Sizes:
+    """Read a map of GNU ld; `storage` are the bytes at the end of FLASH that files are kept in."""
     _, _, text = map_file.read_text().partition("\nMemory Configuration\n")
     memory, _, text = text.partition("\nLinker script and memory map\n")
     text = re.sub(r"^( ?[.\w$*]+)\n\s+0x", r"\1 0x", text, flags=re.MULTILINE)
-    return Sizes(*_inputs(text), _regions(memory, text))
+    return Sizes(*_inputs(text), _regions(memory, text, storage))
 
 
 def _inputs(text: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -109,7 +109,7 @@ def _module(section: str, names: set[str]) -> str | None:
     return max(fits, key=len, default=None)
 
 
-def _regions(memory: str, text: str) -> list[Region]:
+def _regions(memory: str, text: str, storage: int) -> list[Region]:
     found = {
         name: (int(origin, 16), int(length, 16))
         for name, origin, length in _REGION.findall(memory)
@@ -119,9 +119,15 @@ def _regions(memory: str, text: str) -> list[Region]:
     for name, address, size, load_address in _OUTPUT.findall(text):
         if name.startswith(_NOT_LOADED):
             continue
-        places = {int(address, 16)} | ({int(load_address, 16)} if load_address else set())
+        places = {int(address, 16)}
+        if load_address and not name.startswith(_IN_RAM_ALONE):
+            places.add(int(load_address, 16))
         for place in places:
             for region, (origin, length) in found.items():
                 if origin <= place < origin + length:
                     used[region] += int(size, 16)
-    return [Region(name, length, used[name]) for name, (_, length) in found.items()]
+    return [
+        Region(name, length - (storage if name == "FLASH" else 0), used[name])
+        for name, (_, length) in found.items()
+        if used[name]
+    ]

@@ -50,7 +50,16 @@ def _checkout(top: Path) -> Sources:
             f"micropython-lib is not at {library}: run `make -C ports/rp2 submodules` in {top}, "
             "or give MICROPY_LIB_DIR="
         )
-    return Sources(top, library, _mpy_cross(top), "", {})
+    return Sources(top, library, _mpy_cross(top), "", _date(top))
+
+
+def _date(top: Path) -> dict[str, str]:
+    """The date in the banner: that of the commit, so that two builds give the same bytes."""
+    if "SOURCE_DATE_EPOCH" in os.environ:
+        return {}
+    git = ["git", "-C", str(top), "log", "-1", "--format=%ct"]
+    ran = subprocess.run(git, capture_output=True, text=True)
+    return {"SOURCE_DATE_EPOCH": ran.stdout.strip() or str(_RELEASED)}
 
 
 def _debian() -> Sources:

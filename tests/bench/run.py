@@ -14,8 +14,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "support")]
 
 import crypto  # noqa: E402
-import emulated  # noqa: E402
 
+import emulated  # noqa: E402
 from device import ROOT, device_environment, micropython  # noqa: E402
 
 

@@ -9,43 +9,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from littlefs import LittleFSError
 
-from birthkey_host.simulator import Simulator, running
 from boards.emulated.emulator import Emulator
 from boards.emulated.qemu import Mps2, Netduino2
-from command import Command
 from flash_journal import cuts, operations
-from processes import running as running_process
 
 BOARDS = [Mps2, Netduino2]
 BEGIN, END = 6, -16  # of the payload in a record on flash: see birthkey.keystore
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """What birthkey.json says on a board that is let in at once."""
-    command = Command(tmp_path / "home")
-    command("init")
-    with (
-        running_process(
-            "--home", str(command.home), "serve", "--listen", "127.0.0.1:0", "--policy", "open"
-        ) as server,
-        running(Simulator(ssid="net", password="secret", link=tmp_path / "uart")),
-    ):
-        yield {
-            "server": server.line().removeprefix("listening on "),
-            "server_key": command("server-key").strip(),
-            "modem": {"dialect": "esp_at", "ssid": "net", "password": "secret"},
-            "interval_s": 0,
-            "spool": 20000,
-            "count": 2,
-        }
 
 
 def record(board: Emulator, name: str) -> bytes | None:
@@ -120,6 +95,7 @@ def start(board: Emulator, key: bytes | None, sealed_under: int, where: str) -> 
 def test_power_cut_at_every_flash_operation(
     kind: type[Emulator], installation: dict[str, Any], tmp_path: Path
 ) -> None:
+    installation["spool"] = 20000
     recorded = Recorded(kind, tmp_path)
     recorded.run("formatting", "there is no /birthkey.json")
     recorded.run("first boot to stored readings", "^all readings stored$", **installation)

@@ -1,6 +1,6 @@
-// The module `qemu`: `Flash`, a block device for littlefs on the file flash.bin.
+// The module `qemu`: `stack_peak`, and `Flash`, a block device for littlefs on the file flash.bin.
 //
-// It behaves as NOR flash does: erasing sets bits, programming clears them. Each operation is in
+// Flash behaves as NOR flash does: erasing sets bits, programming clears them. Each operation is in
 // the file when it returns, so killing QEMU is cutting the power. With the option journal=FILE
 // each operation is appended to that file too, before it is done, so that a test can make the
 // flash of any moment again.
@@ -159,9 +159,15 @@ static MP_DEFINE_CONST_OBJ_TYPE(
     make_new, flash_make_new,
     locals_dict, &flash_locals);
 
+static mp_obj_t qemu_stack_peak(void) {
+    return MP_OBJ_NEW_SMALL_INT(stack_peak());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(qemu_stack_peak_obj, qemu_stack_peak);
+
 static const mp_rom_map_elem_t qemu_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qemu) },
     { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&flash_type) },
+    { MP_ROM_QSTR(MP_QSTR_stack_peak), MP_ROM_PTR(&qemu_stack_peak_obj) },
 };
 static MP_DEFINE_CONST_DICT(qemu_globals, qemu_globals_table);
 

@@ -9,9 +9,31 @@
 
 #include "port.h"
 
+#define UNTOUCHED (0x5ac3a53c)
+
+extern uint32_t _estack;
 static uint32_t heap[MICROPY_HEAP_SIZE / sizeof(uint32_t)];
 
 void machine_init(void);
+
+static uint32_t *stack_bottom(void) {
+    return &_estack - MICROPY_STACK_SIZE / sizeof(uint32_t);
+}
+
+static void mark_stack(void) {
+    uint32_t *here = __builtin_frame_address(0);
+    for (uint32_t *word = stack_bottom(); word < here - 16; ++word) {
+        *word = UNTOUCHED;
+    }
+}
+
+size_t stack_peak(void) {
+    uint32_t *word = stack_bottom();
+    while (*word == UNTOUCHED) {
+        ++word;
+    }
+    return (char *)&_estack - (char *)word;
+}
 
 static void run_until_soft_reset(void) {
     pyexec_frozen_module("_boot.py", false);
@@ -32,6 +54,7 @@ static void run_until_soft_reset(void) {
 }
 
 int main(void) {
+    mark_stack();
     clock_init();
     receivers_init();
     machine_init();

@@ -34,6 +34,9 @@ void receivers_init(void);
 bool receiver_empty(receiver_t *receiver);
 int receiver_get(receiver_t *receiver); // -1: empty
 
+// main.c
+size_t stack_peak(void); // bytes of stack that were ever used
+
 // random.c
 void random_bytes(uint8_t *data, size_t size);
 

@@ -14,6 +14,17 @@
 #define SCB_VTOR REGISTER(0xe000ed08)
 #define SCB_AIRCR REGISTER(0xe000ed0c)
 
+static inline void align_with(volatile uint32_t *counter) {
+    // A tick is five instructions, and they begin somewhere in it. Go on until a tick ends
+    // between two instructions, so that they begin at the same place in every run.
+    __asm volatile (
+        "1: ldr r0, [%0]\n"
+        "ldr r1, [%0]\n"
+        "cmp r0, r1\n"
+        "beq 1b\n"
+        :: "r" (counter) : "r0", "r1", "cc");
+}
+
 #if defined(QEMU_SOC_MPS2)
 
 // Arm MPS2 with the AN385 image: application note AN385, tables 3-1 and 3-6.
@@ -53,6 +64,7 @@ static inline void soc_uart_transmit(uint32_t base, uint8_t byte) {
 // FPGAIO: COUNTER goes at 25 MHz when PRESCALE is 0.
 static inline void soc_counter_init(void) {
     REGISTER(0x4002801c) = 0;
+    align_with(&REGISTER(0x40028018));
     REGISTER(0x40028018) = 0;
 }
 
@@ -95,6 +107,7 @@ static inline void soc_counter_init(void) {
     REGISTER(0x40000028) = 39;
     REGISTER(0x4000002c) = 0xffffffff;
     REGISTER(0x40000000) = 1;
+    align_with(&REGISTER(0x40000024));
     REGISTER(0x40000024) = 0;
 }
 

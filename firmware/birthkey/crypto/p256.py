@@ -135,6 +135,8 @@ def _load(name):
     try:
         backend = __import__("birthkey.crypto.p256_" + name, None, None, ("invert",))
         return backend if backend.base_multiply(_TEST_KEY) == _TEST_POINT else None
+    except MemoryError:
+        raise
     except Exception:  # native code is refused with ImportError, SyntaxError or ValueError
         return None
 
