@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from littlefs import LittleFS
 
@@ -90,7 +90,7 @@ class Emulator(ABC):
                 self.process.stdout.close()
             self.process = None
 
-    def __enter__(self) -> Emulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

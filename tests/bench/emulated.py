@@ -1,42 +1,77 @@
-"""What things cost on an emulated Cortex-M, counted in instructions: they repeat exactly."""
+"""What things cost on emulated boards: instructions on Cortex-M3, cycles on RP2040.
+
+They are counted, not timed, and repeat exactly.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from boards.emulated.qemu import INSTRUCTIONS_PER_TICK, Mps2, Netduino2, Qemu
+from boards.emulated.emulator import Emulator
+from boards.emulated.qemu import INSTRUCTIONS_PER_TICK, Mps2, Netduino2
+from boards.emulated.rp2040 import Rp2040
 
 ON_BOARD = Path(__file__).with_name("on_board.py")
-BOARDS: dict[str, type[Qemu]] = {"m3": Mps2, "m3-128k": Netduino2}
+_CYCLES_PER_TICK = 125  # time.ticks_cpu of ports/rp2 counts microseconds, at 125 MHz
 
 
-def instructions(kind: type[Qemu]) -> dict[str, int]:
-    """{what: instructions} of one board that is switched on with a blank flash."""
-    with tempfile.TemporaryDirectory() as folder:
-        noise = Path(folder) / "random"
-        noise.write_bytes(random.Random(1).randbytes(100_000))
-        board = kind(Path(folder), random=noise)
-        with board:
-            board.switch_on()
-            board.says("there is no /birthkey.json")
+@dataclass(frozen=True)
+class Count:
+    """What is counted on a board, and how many of it are one tick of time.ticks_cpu."""
+
+    kind: type[Emulator]
+    unit: str
+    per_tick: int
+
+
+COUNTS = {
+    "m3": Count(Mps2, "instructions", INSTRUCTIONS_PER_TICK),
+    "m3-128k": Count(Netduino2, "instructions", INSTRUCTIONS_PER_TICK),
+    "rp2040": Count(Rp2040, "cycles", _CYCLES_PER_TICK),
+}
+
+
+def count(wanted: Count) -> dict[str, int]:
+    """{what: how many} on one board that is switched on with a blank flash."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        board = _repeatable(wanted.kind, folder)
+        _run(board)
         with board.filesystem() as flash, flash.open("boot.py", "w") as file:
             file.write(ON_BOARD.read_text())
-        with board:
-            board.switch_on()
-            found = json.loads(board.says(r"^\{.*\}$", 60)[0])
-    return {name: ticks * INSTRUCTIONS_PER_TICK for name, ticks in found.items()}
+        _run(board)
+        with board.filesystem() as flash, flash.open("ticks.json") as file:
+            found = json.load(file)
+    return {name: ticks * wanted.per_tick for name, ticks in found.items()}
+
+
+def _run(board: Emulator) -> None:
+    with board:
+        board.switch_on()
+        board.says("there is no /birthkey.json", 60)
+
+
+def _repeatable(kind: type[Emulator], folder: Path) -> Emulator:
+    """A board whose noise is the same in every run."""
+    if kind is Rp2040:
+        return Rp2040(folder, seed=b"bench", unique_id=b"birthkey")
+    noise = folder / "random"
+    noise.write_bytes(random.Random(1).randbytes(100_000))
+    return kind(folder, random=noise)
 
 
 def run(console: Console) -> dict[str, float]:
     """Print a table, and give its figures by their names in build/bench.json."""
-    counted = {suffix: instructions(kind) for suffix, kind in BOARDS.items()}
-    table = Table("instructions, in millions", *(kind.name for kind in BOARDS.values()))
+    counted = {suffix: count(wanted) for suffix, wanted in COUNTS.items()}
+    heads = [f"{wanted.kind.name}, {wanted.unit}" for wanted in COUNTS.values()]
+    table = Table("millions", *heads)
     for name in counted["m3"]:
         table.add_row(name, *(f"{figures[name] / 1e6:.3f}" for figures in counted.values()))
     console.print(table)

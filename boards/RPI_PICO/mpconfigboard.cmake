@@ -1,0 +1,4 @@
+# Raspberry Pi Pico: upstream's RPI_PICO, with birthkey and its application frozen in.
+set(PICO_BOARD "pico")
+set(PICO_PLATFORM "rp2040")
+set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)

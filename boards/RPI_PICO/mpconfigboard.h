@@ -1,0 +1,8 @@
+// Raspberry Pi Pico with birthkey.
+#define MICROPY_HW_BOARD_NAME                   "Raspberry Pi Pico"
+// As upstream has it, so that a board keeps its files whichever firmware it gets.
+#define MICROPY_HW_FLASH_STORAGE_BYTES          (1408 * 1024)
+
+// The module tls, which upstream leaves out of boards without a network of their own: mbed TLS is
+// linked there anyway, for hashes and AES.
+#define MICROPY_PY_SSL                          (1)

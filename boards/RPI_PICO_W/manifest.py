@@ -1,0 +1,2 @@
+# All that a Pico has: its board.py serves both.
+include("../RPI_PICO/manifest.py")
