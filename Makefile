@@ -49,6 +49,18 @@ emulators: $(INSTALLED)
 firmware: $(INSTALLED)
 	$(BIN)/python -m boards.build $(or $(BOARD),$(error BOARD= is missing: a folder of boards/))
 
+flash: $(MPYLIB)
+	$(BIN)/python -m boards.flash $(BOARD) $(foreach name,port server server-key backup-key claim \
+	modem ssid password-file config firmware method,$(call option,$(name))) $(if $(APP),--app) \
+	$(if $(ERASE_IDENTITY),--erase-identity) $(if $(YES),--yes) $(if $(LIST),--list)
+
+# PORT=/dev/ttyACM0 is --port '/dev/ttyACM0', SERVER_KEY= --server-key, and so on.
+uppercase = $(shell echo $(subst -,_,$(1)) | tr a-z A-Z)
+option = $(if $($(call uppercase,$(1))),--$(1) '$($(call uppercase,$(1)))')
+
+dist: $(MPYLIB)
+	$(BIN)/python -m boards.build.dist
+
 emulate: $(MPYLIB)
 	$(BIN)/python -m boards.emulated $(or $(BOARD),$(error BOARD= is missing))
 
@@ -70,6 +82,9 @@ bench: $(MPYLIB)
 
 mutations: $(MPYLIB)
 	$(BIN)/python tests/mutations.py
+
+soak: $(MPYLIB) emulators
+	BIRTHKEY_SOAK=10 $(BIN)/pytest -n auto tests/emulated/test_soak.py
 
 vectors: $(INSTALLED)
 	$(BIN)/python tests/vectors/generate.py

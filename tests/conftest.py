@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from device import Interpreter
+pytest.register_assert_rewrite("board_vectors", "published_vectors")
+
+from device import Interpreter  # noqa: E402
+
+DEVICES = os.environ.get("BIRTHKEY_DEVICES", "cpython micropython").split()
 
 
-@pytest.fixture(scope="session", params=["cpython", "micropython"])
+@pytest.fixture(scope="session", params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Iterator[Interpreter]:
-    """Device code, once under CPython and once under MicroPython's Unix port."""
+    """Device code, once under CPython and once under MicroPython's Unix port.
+
+    BIRTHKEY_DEVICES="UNIX_ARM" runs the same on 32-bit Arm.
+    """
     interpreter = Interpreter(request.param)
     yield interpreter
     interpreter.close()

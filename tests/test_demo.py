@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DEMO = Path(__file__).parent / "demo"
 
 TOLD = (
@@ -29,9 +31,10 @@ TOLD = (
 )
 
 
-def test_the_demo_goes_as_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("board", ["UNIX", "QEMU_MPS2_AN385"])
+def test_the_demo_goes_as_told(board: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, str(DEMO)],
+        [sys.executable, str(DEMO), "--board", board],
         env={**os.environ, "BIRTHKEY_DEMO_HOME": str(tmp_path / "demo")},
         capture_output=True,
         text=True,

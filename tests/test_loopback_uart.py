@@ -20,8 +20,8 @@ from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.verifier import Verifier
+from boards.emulated.unix_port import UnixPort
 from ptys import loopback_uart
-from unix_board import UnixBoard
 
 
 class ModemByHand:
@@ -85,7 +85,7 @@ def test_readings_reach_the_registry_over_a_serial_port(registry: Registry, tmp_
         over = threading.Event()
         thread = threading.Thread(target=modem.serve, args=(over,))
         thread.start()
-        board = UnixBoard(
+        board = UnixPort(
             tmp_path / "board",
             theirs,
             server="iot.example.com:7155",

@@ -24,6 +24,11 @@ def home() -> Path:
     return Path(base) / "birthkey"
 
 
+def has(kind: str, key: str) -> bool:
+    """Whether `made` would find it there."""
+    return (home() / kind / key).exists()
+
+
 def made(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder of that kind and key; where it is missing `make` fills it, once, or not at all."""
     folder = home() / kind / key

@@ -6,6 +6,7 @@ no Debian mirror the programs on PATH are taken instead.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -38,8 +39,11 @@ def environment(program: str) -> dict[str, str]:
     """The environment in which `program` (a key of the table above) is on PATH."""
     if program not in _ALL:
         raise ValueError(program)
-    if os.environ.get("BIRTHKEY_TOOLS") != "path" and debian.available():
-        return debian.environment(_prefix(_PINNED_AS.get(program, program)))
+    name = _PINNED_AS.get(program, program)
+    if os.environ.get("BIRTHKEY_TOOLS") != "path":
+        key = f"{name}-{cache.key(*debian.pins(name).values(), *_UNUSED)}"
+        if cache.has("tools", key) or debian.available():
+            return debian.environment(cache.made("tools", key, functools.partial(_unpack, name)))
     if shutil.which(program) is None:
         raise BuildError(
             f"{program} is not on PATH: install it (on Debian: apt install {_ALL[program]})"
@@ -47,15 +51,11 @@ def environment(program: str) -> dict[str, str]:
     return dict(os.environ)
 
 
-def _prefix(name: str) -> Path:
-    def unpack(folder: Path) -> None:
-        for archive in debian.fetch_all(name):
-            debian.unpack(archive, folder, _UNUSED)
-        newlib = folder / "usr/lib/arm-none-eabi"
-        if newlib.exists():
-            # Where a compiler that is not at home in /usr looks for its C library.
-            (newlib / "include").symlink_to("../../include/newlib")
-            (newlib / "lib").symlink_to("newlib")
-
-    pinned = debian.pins(name)
-    return cache.made("tools", f"{name}-{cache.key(*pinned.values(), *_UNUSED)}", unpack)
+def _unpack(name: str, folder: Path) -> None:
+    for archive in debian.fetch_all(name):
+        debian.unpack(archive, folder, _UNUSED)
+    newlib = folder / "usr/lib/arm-none-eabi"
+    if newlib.exists():
+        # Where a compiler that is not at home in /usr looks for its C library.
+        (newlib / "include").symlink_to("../../include/newlib")
+        (newlib / "lib").symlink_to("newlib")

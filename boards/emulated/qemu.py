@@ -23,6 +23,7 @@ class Qemu(Emulator):
 
     machine: str  # as QEMU calls it
     flash_area = FlashArea(0, 4096, 64)
+    patience = 2.0
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from attacks.wire import HOST, framed, unframed
 from birthkey_host.registry import State
 from birthkey_host.schema import Proof
 from birthkey_host.simulator import Simulator, running
-from unix_board import UnixBoard
+from boards.emulated.unix_port import UnixPort
 
 attack = pytest.mark.attack
 
@@ -24,11 +24,11 @@ class Bench:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.modems: dict[UnixBoard, Simulator] = {}
+        self.modems: dict[UnixPort, Simulator] = {}
 
-    def board(self, name: str, flash: Path | None = None) -> UnixBoard:
+    def board(self, name: str, flash: Path | None = None) -> UnixPort:
         modem = self.stage.stack.enter_context(running(Simulator(ssid="x", password="y")))
-        board = UnixBoard(
+        board = UnixPort(
             self.stage.folder / name,
             modem.port,
             server=f"{HOST}:{self.stage.server.port}",
@@ -42,7 +42,7 @@ class Bench:
             shutil.copy(flash, board.flash)
         return board
 
-    def run(self, board: UnixBoard, count: int = 1) -> bytes:
+    def run(self, board: UnixPort, count: int = 1) -> bytes:
         """Switch it on until so many readings are stored, or it is locked out; its id."""
         board.start(count=count)
         device_id = board.says(r"^device (\w+), boot")[1]
@@ -50,7 +50,7 @@ class Bench:
         board.kill()
         return bytes.fromhex(device_id)
 
-    def skip(self, board: UnixBoard) -> None:
+    def skip(self, board: UnixPort) -> None:
         """Switch it on and off, so that it has taken a boot number and was not heard."""
         self.modems[board].refuse_network = True
         board.start()

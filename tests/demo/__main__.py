@@ -1,9 +1,9 @@
 """`make demo`: the whole story on one machine, nothing in it pretended.
 
-A server with a registry, a modem on a pty that opens real TCP connections, and the firmware in
-MicroPython's Unix port with littlefs in a file. A board is born, enrols, is approved, delivers
-readings, is killed and goes on; then an attacker tries his hand. Exits 0 only if every step
-went as told.
+A server with a registry, a modem on a pty that opens real TCP connections, and the firmware on an
+emulated board, or in MicroPython's Unix port, with littlefs in a file. A board is born, enrols, is
+approved, delivers readings, is killed and goes on; then an attacker tries his hand. Exits 0 only
+if every step went as told.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+sys.path.extend(str(Path(__file__).resolve().parents[2] / name) for name in ("", "tests/support"))
 
 import attacker
 from rich.markup import escape
 from stage import BIRTHKEY, HOME, Stage, StepFailed, console, done, expect, say, stage, step
 
-from unix_board import BoardStopped
+from boards.build.cache import BuildError
+from boards.emulated.boards import BOARDS
+from boards.emulated.emulator import BoardStopped
 
 
 def first_boot(stage: Stage) -> str:
@@ -72,7 +74,9 @@ def keep(stage: Stage) -> None:
     say(f"{BIRTHKEY} --home {home} approve {born}")
     for command in ("devices", "messages --follow", f"show {born}"):
         say(f"{BIRTHKEY} --home {home} {command}")
-    say(f"tail -f {home / 'server.log'} {board.log}")
+    say(f"tail -f {home / 'server.log'} {board.console}")
+    if board.repl:
+        say(f"{Path(BIRTHKEY).with_name('mpremote')} connect {board.repl}")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 
@@ -80,10 +84,11 @@ def keep(stage: Stage) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave all running at the end")
+    parser.add_argument("--board", choices=BOARDS, default="UNIX", help="BOARD= of make")
     arguments = parser.parse_args()
     began = time.monotonic()
     try:
-        with stage() as running:
+        with stage(arguments.board) as running:
             device_id = first_boot(running)
             second_boot(running, device_id)
             under_attack(running, device_id)
@@ -94,7 +99,7 @@ def main() -> int:
             console.print(f"\n[bold green]Every step went as told[/], in {took:.0f} s.")
             if arguments.keep:
                 keep(running)
-    except (StepFailed, BoardStopped, TimeoutError) as failure:
+    except (StepFailed, BoardStopped, BuildError, TimeoutError) as failure:
         console.print(f"\n[bold red]Failed[/]: {escape(str(failure))}")
         console.print(f"Its logs are in {HOME}.")
         return 1

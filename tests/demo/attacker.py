@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from stage import Stage, StepFailed, done, expect, say, step, wait_for
+from stage import Stage, StepFailed, done, expect, say, step
 
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Enrol, Type
@@ -27,7 +27,7 @@ def changed_on_the_uart(stage: Stage) -> bytes:
     stage.modem.on_uplink = change_first
     stage.server.refusals()
     stage.board.start(count=1)
-    refused = wait_for("a refusal", stage.server.refusals)
+    refused = stage.refused()
     expect("refusing layer", [layer for layer, _ in refused], ["seal"])
     done(f"refused by layer {refused[0][0]}: {refused[0][1]}")
     stage.board.says("^all readings stored$", 30)
@@ -95,6 +95,7 @@ def cloned(stage: Stage, device_id: str) -> None:
     shutil.copy(stage.board.flash, clone.flash)
     clone.start(count=1)
     clone.says("^all readings stored$")
+    clone.kill()  # there is one modem for all
     say("the copy alone is believed: it has the key")
     stage.server.refusals()
     stage.board.start(count=1)
@@ -102,6 +103,7 @@ def cloned(stage: Stage, device_id: str) -> None:
     refused = stage.server.refusals()
     expect("refusing layer", {layer for layer, _ in refused}, {"replay"})
     done(f"refused by layer {refused[0][0]}, once both were heard; both are locked out")
+    stage.board.kill()
     for line in stage.server.command("show", device_id).splitlines():
         if "cloned" in line or "proof" in line:
             say(line[:150])
@@ -115,6 +117,7 @@ def replaced(stage: Stage, device_id: str) -> None:
     board.says("pending", 30)
     say(stage.server.command("approve", born, "--replaces", device_id).strip())
     board.says("^all readings stored$", 30)
+    board.kill()
     done("its readings are stored again")
 
 
@@ -126,7 +129,7 @@ def _refused(stage: Stage, frame: bytes, layer: str) -> None:
     before = stage.server.readings()
     stage.server.refusals()
     expect("answer", stage.server.send(frame), None)
-    refused = wait_for("a refusal", stage.server.refusals)
+    refused = stage.refused()
     expect("refusing layer", [found for found, _ in refused], [layer])
     done(f"refused by layer {layer}: {refused[0][1]}")
     expect("readings stored", stage.server.readings(), before)

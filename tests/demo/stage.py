@@ -22,8 +22,10 @@ from birthkey_host.message import Type
 from birthkey_host.registry import Registry
 from birthkey_host.schema import Device
 from birthkey_host.simulator import Simulator, running
+from boards.build import firmware
+from boards.emulated.boards import BOARDS
+from boards.emulated.emulator import Emulator
 from device import ROOT
-from unix_board import UnixBoard
 
 HOME = Path(os.environ.get("BIRTHKEY_DEMO_HOME") or ROOT / "build" / "demo")
 BIRTHKEY = str(Path(sys.executable).parent / "birthkey")
@@ -141,8 +143,8 @@ class Server:
 class Stage:
     """All that runs. `board` is the genuine one; more are made with `new_board`."""
 
-    def __init__(self, exits: contextlib.ExitStack) -> None:
-        self._exits = exits
+    def __init__(self, exits: contextlib.ExitStack, board_name: str) -> None:
+        self._exits, self.board_name = exits, board_name
         self.server = self.new_server("server")
         self.modem = exits.enter_context(
             running(Simulator(ssid=SSID, password=PASSWORD, link=HOME / "uart"))
@@ -154,9 +156,15 @@ class Stage:
         self._exits.callback(server.stop)
         return server
 
-    def new_board(self, name: str) -> UnixBoard:
+    def refused(self) -> list[tuple[str, str]]:
+        """What the server refuses next: (layer, reason)."""
+        patience = 20 * self.board.patience
+        refusals: list[tuple[str, str]] = wait_for("a refusal", self.server.refusals, patience)
+        return refusals
+
+    def new_board(self, name: str) -> Emulator:
         """A board on the modem, switched off."""
-        board = UnixBoard(
+        board = BOARDS[self.board_name](
             HOME / name,
             self.modem.port,
             server=self.server.address,
@@ -169,13 +177,16 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage() -> Iterator[Stage]:
+def stage(board_name: str) -> Iterator[Stage]:
     """A server and a modem that run and a board that does not; all are gone at the end."""
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
+    if board_name in firmware.names():
+        step(f"Firmware for {board_name}")
+        say(f"{firmware.image(board_name).flashable}, built now if it was not there yet")
     step("A server and a modem")
     with contextlib.ExitStack() as exits:
-        made = Stage(exits)
+        made = Stage(exits, board_name)
         for line in made.server.told.splitlines()[:2]:
             say(line)
         say(f"birthkey serve listens on {made.server.address}")

@@ -15,12 +15,12 @@ import pytest
 
 from birthkey_host.keys import ServerKey
 from birthkey_host.simulator import Simulator, running
+from boards.emulated.unix_port import UnixPort
 from command import Command
 from processes import Process
 from processes import running as running_process
-from unix_board import UnixBoard
 
-START = Callable[..., UnixBoard]
+START = Callable[..., UnixPort]
 
 
 class Installation:
@@ -63,7 +63,7 @@ def modem() -> Iterator[Simulator]:
 def start(installation: Installation, modem: Simulator, tmp_path: Path) -> Iterator[START]:
     boards = []
 
-    def start(name: str = "board", board: Path | None = None, **configuration: Any) -> UnixBoard:
+    def start(name: str = "board", board: Path | None = None, **configuration: Any) -> UnixPort:
         settings = {
             "server": installation.address,
             "server_key": installation.key,
@@ -73,7 +73,7 @@ def start(installation: Installation, modem: Simulator, tmp_path: Path) -> Itera
             **configuration,
         }
         options = {"board": board} if board else {}
-        made = UnixBoard(tmp_path / name, modem.port, **options, **settings)
+        made = UnixPort(tmp_path / name, modem.port, **options, **settings)
         boards.append(made)
         made.start()
         return made

@@ -1,37 +1,51 @@
-"""Device code driven from a test, on the interpreter that the test chooses.
+"""Device code driven from a test, on the interpreter or the board that the test chooses.
 
-`Interpreter("micropython")` starts MicroPython's Unix port with the firmware on its
-path, `Interpreter("cpython")` a CPython of its own; both answer the same calls.
+`Interpreter("micropython")` starts MicroPython's Unix port with the firmware on its path,
+`Interpreter("cpython")` a CPython of its own, `Interpreter("RPI_PICO")` that emulated board; all
+answer the same calls.
 """
 
 from __future__ import annotations
 
 import builtins
 import json
+import math
 import os
 import struct
 import subprocess
 import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-FIRMWARE = ROOT / "firmware"
+from board_repl import BoardRepl
+from boards.emulated.boards import BOARDS
+from boards.emulated.unix_port import (
+    FIRMWARE,
+    ROOT,
+    UNIX,
+    UnixPort,
+    micropython,
+    search_path,
+)
+
+TESTS = ROOT / "tests"
+WORKER = TESTS / "support" / "device_worker.py"
 
 
-def micropython() -> str:
-    """The MicroPython Unix port: `MICROPYTHON=`, or the one beside this interpreter."""
-    return os.environ.get("MICROPYTHON") or str(Path(sys.executable).parent / "micropython")
+def device_paths(*board: Path) -> dict[str, str]:
+    """Where either interpreter finds the firmware, and what tests put beside it."""
+    beside = (*board, TESTS, TESTS / "firmware")
+    return {
+        "MICROPYPATH": search_path(*beside),
+        "PYTHONPATH": ":".join(map(str, (FIRMWARE, *beside))),
+    }
 
 
 def device_environment() -> dict[str, str]:
-    tests = ROOT / "tests"  # with what tests run beside the device code
-    paths = f"{FIRMWARE}:{tests}:{tests / 'firmware'}"
-    return {
-        **os.environ,
-        "MICROPYPATH": f"{paths}:{ROOT / 'build' / 'mpylib'}:.frozen",
-        "PYTHONPATH": paths,
-    }
+    return {**os.environ, **device_paths()}
 
 
 class DeviceError(Exception):
@@ -54,9 +68,20 @@ class Handle:
 
     def __init__(self, interpreter: Interpreter, number: int) -> None:
         self._interpreter, self._number = interpreter, number
+        weakref.finalize(self, interpreter._dropped.append, number)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args: self._interpreter.call(f"#{self._number}:{name}", *args)
+
+
+def _float_bytes(value: float) -> bytes:
+    """32 bits where they are enough: some boards have no more."""
+    try:
+        single = struct.pack(">f", value)
+    except OverflowError:
+        return struct.pack(">d", value)
+    exact = math.isnan(value) or struct.unpack(">f", single)[0] == value
+    return single if exact else struct.pack(">d", value)
 
 
 def _pack(value: Any) -> Any:
@@ -67,7 +92,7 @@ def _pack(value: Any) -> Any:
     if isinstance(value, int):
         return {"i": str(value)}
     if isinstance(value, float):
-        return {"f": struct.pack(">d", value).hex()}
+        return {"f": _float_bytes(value).hex()}
     if isinstance(value, bytes):
         return {"b": value.hex()}
     if isinstance(value, str):
@@ -77,19 +102,55 @@ def _pack(value: Any) -> Any:
     return {"m": [[_pack(key), _pack(item)] for key, item in value.items()]}
 
 
-class Interpreter:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        # A session's tests share one interpreter, and handles keep their objects alive.
-        board = [micropython(), "-X", "heapsize=64M"]
-        program = board if name == "micropython" else [sys.executable]
+class Piped:
+    """The worker as a process of this machine: lines go through pipes."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [*program, str(ROOT / "tests" / "support" / "device_worker.py")],
+            [*command, str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=device_environment(),
+            env=environment,
         )
+
+    def ask(self, request: str) -> str:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(request)
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the interpreter died with status {self._process.wait()}")
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
+
+class Interpreter:
+    def __init__(self, name: str, uart: str | None = None, heap: str = "64M") -> None:
+        """`name` is cpython, micropython, or that of an emulated board, which has a UART too.
+
+        `heap` is for the Unix port: other boards have what they have.
+        """
+        self.name = name
+        self._folder = tempfile.TemporaryDirectory(prefix="birthkey-")
+        self._worker = self._start(Path(self._folder.name), uart, ["-X", f"heapsize={heap}"])
+        self._dropped: list[int] = []
+
+    def _start(self, folder: Path, uart: str | None, heap: list[str]) -> Piped | BoardRepl:
+        if self.name == "cpython":
+            return Piped([sys.executable], device_environment())
+        if self.name == "micropython":
+            return Piped([micropython(), *heap], device_environment())
+        board = BOARDS[self.name](folder, uart)
+        if not isinstance(board, UnixPort):
+            return BoardRepl(board)
+        command, environment = board.interpreter()
+        return Piped([*command, *heap], {**environment, **board.wiring(), **device_paths(UNIX)})
 
     def _unpack(self, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -99,7 +160,8 @@ class Interpreter:
             case "i":
                 return int(content)
             case "f":
-                return struct.unpack(">d", bytes.fromhex(content))[0]
+                raw = bytes.fromhex(content)
+                return struct.unpack(">d" if len(raw) == 8 else ">f", raw)[0]
             case "b":
                 return bytes.fromhex(content)
             case "s":
@@ -111,13 +173,10 @@ class Interpreter:
         return Handle(self, content)
 
     def _ask(self, request: dict[str, Any]) -> Any:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} died with status {self._process.wait()}")
-        answer = json.loads(line)
+        # What the test has dropped is dropped there too: boards have little memory.
+        dropped = [self._dropped.pop() for _ in range(len(self._dropped))]
+        message = json.dumps({**request, "drop": dropped})
+        answer = json.loads(self._worker.ask(f"{len(message)}\n{message}"))
         if "error" in answer:
             raise _exception(answer["error"], answer["bases"], answer["text"])
         return self._unpack(answer["value"])
@@ -131,7 +190,5 @@ class Interpreter:
         return self._ask({"target": target})
 
     def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait(10)
+        self._worker.close()
+        self._folder.cleanup()

@@ -3,6 +3,8 @@
 from birthkey import cbor, cose, identity
 from birthkey.crypto import p256
 
+DOUBLES = 1.0 + 2.0**-52 != 1.0  # else floats have 32 bits here
+
 
 def read(data):
     """[value] of one CBOR item, or None when the board refuses it.

@@ -1,11 +1,13 @@
 """MicroPython's Unix port as a board: a pty is its UART, a file its flash.
 
 The environment takes the place of the wiring: BIRTHKEY_UART names the pty,
-BIRTHKEY_FLASH the file, and BIRTHKEY_CONFIG the configuration.
+BIRTHKEY_FLASH the file, BIRTHKEY_CONFIG the configuration, and BIRTHKEY_UNIQUE_ID the
+number of the chip, hex digits.
 """
 
 import os
 import time
+from binascii import unhexlify
 
 from birthkey import keystore
 from birthkey.crypto import entropy
@@ -16,7 +18,7 @@ NAME = "unix"
 CONFIG = os.getenv("BIRTHKEY_CONFIG") or "birthkey.json"
 STATE = "/flash/birthkey"
 ENTROPY = entropy.SOURCES
-UNIQUE_ID = b""
+UNIQUE_ID = unhexlify(os.getenv("BIRTHKEY_UNIQUE_ID") or "")
 
 
 def uart():

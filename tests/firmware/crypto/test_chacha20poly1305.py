@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +11,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import published_vectors
 from birthkey.crypto import chacha20poly1305
 from device import Interpreter
-
-PUBLISHED = Path(__file__).parents[2] / "vectors" / "published"
-VECTORS = json.loads((PUBLISHED / "rfc8439.json").read_text())
+from published_vectors import RFC_8439
 
 SEAL = "birthkey.crypto.chacha20poly1305:seal"
 OPEN = "birthkey.crypto.chacha20poly1305:open"
@@ -30,10 +27,6 @@ SEALED = ChaCha20Poly1305(KEY).encrypt(NONCE, PLAINTEXT, AAD)
 keys = st.binary(min_size=32, max_size=32)
 nonces = st.binary(min_size=12, max_size=12)
 messages = st.integers(0, 300).flatmap(lambda size: st.binary(min_size=size, max_size=size))
-
-
-def data(vector: dict[str, Any], *names: str) -> list[bytes]:
-    return [bytes.fromhex(vector[name]) for name in names]
 
 
 def flips(value: bytes) -> Iterator[bytes]:
@@ -50,27 +43,21 @@ def refused(device: Interpreter, *args: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize("vector", VECTORS["aead"], ids=lambda vector: vector["section"])
+@pytest.mark.parametrize("vector", RFC_8439["aead"], ids=lambda v: v["section"])
 def test_seals_and_opens_the_vectors_of_rfc_8439(
     device: Interpreter, vector: dict[str, Any]
 ) -> None:
-    key, nonce, aad, plaintext = data(vector, "key", "nonce", "aad", "plaintext")
-    sealed = b"".join(data(vector, "ciphertext", "tag"))
-    assert device.call(SEAL, key, nonce, plaintext, aad) == sealed
-    assert device.call(OPEN, key, nonce, sealed, aad) == plaintext
+    published_vectors.aead(device, vector)
 
 
-@pytest.mark.parametrize("vector", VECTORS["chacha20"], ids=lambda vector: vector["section"])
+@pytest.mark.parametrize("vector", RFC_8439["chacha20"], ids=lambda v: v["section"])
 def test_key_stream_is_that_of_rfc_8439(device: Interpreter, vector: dict[str, Any]) -> None:
-    key, nonce, plaintext, ciphertext = data(vector, "key", "nonce", "plaintext", "ciphertext")
-    target = "firmware.crypto.on_device:chacha20"
-    assert device.call(target, key, nonce, vector["counter"], plaintext) == ciphertext
+    published_vectors.chacha20(device, vector)
 
 
-@pytest.mark.parametrize("vector", VECTORS["poly1305"], ids=lambda vector: vector["section"])
+@pytest.mark.parametrize("vector", RFC_8439["poly1305"], ids=lambda v: v["section"])
 def test_poly1305_is_that_of_rfc_8439(device: Interpreter, vector: dict[str, Any]) -> None:
-    key, message, tag = data(vector, "key", "message", "tag")
-    assert device.call("birthkey.crypto.chacha20poly1305:_poly1305", key, message) == tag
+    published_vectors.poly1305(device, vector)
 
 
 @pytest.mark.parametrize("counter", [0xFFFE, 0xFFFF, 0x1FFFF, 0x7FFFFFFF])

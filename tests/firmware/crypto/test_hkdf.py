@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +11,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import published_vectors
 from device import Interpreter
-
-PUBLISHED = Path(__file__).parents[2] / "vectors" / "published"
-VECTORS = json.loads((PUBLISHED / "rfc5869.json").read_text())["vectors"]
 
 HMAC = "birthkey.crypto.hkdf:hmac"
 EXTRACT = "birthkey.crypto.hkdf:extract"
 EXPAND = "birthkey.crypto.hkdf:expand"
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["section"])
+@pytest.mark.parametrize(
+    "vector", published_vectors.RFC_5869["vectors"], ids=lambda v: v["section"]
+)
 def test_derives_the_vectors_of_rfc_5869(device: Interpreter, vector: dict[str, Any]) -> None:
-    ikm, salt, info, prk, okm = (
-        bytes.fromhex(vector[name]) for name in ("ikm", "salt", "info", "prk", "okm")
-    )
-    assert device.call(EXTRACT, salt, ikm) == prk
-    assert device.call(EXPAND, prk, info, vector["length"]) == okm
+    published_vectors.hkdf(device, vector)
 
 
 @settings(deadline=None, max_examples=60)
