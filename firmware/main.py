@@ -11,28 +11,32 @@ Optional: `claim`, `backup_key`, `spool` (bytes of flash for readings that wait;
 without), and `count`, which ends the readings after so many.
 """
 
-import json
-import sys
-import time
-
-import board
-from birthkey import (
-    Device,
-    EntropyError,
-    KeystoreError,
-    OutboxFull,
-    Refused,
-    __version__,
-    cbor,
-    modem,
-)
-
 _PATIENCE_MS = 15000
+_lacking = None
 
-# senml asks for a module of this name; ours is on the board anyway.
-sys.modules["cbor2"] = cbor
+try:
+    import json
+    import sys
+    import time
 
-from senml import SenmlPack, SenmlRecord, SenmlUnits  # noqa: E402
+    import board
+    from birthkey import (
+        Device,
+        EntropyError,
+        KeystoreError,
+        OutboxFull,
+        Refused,
+        __version__,
+        cbor,
+        modem,
+    )
+
+    # senml asks for a module of this name; ours is on the board anyway.
+    sys.modules["cbor2"] = cbor
+
+    from senml import SenmlPack, SenmlRecord, SenmlUnits
+except ImportError as error:
+    _lacking = error
 
 
 def _configuration():
@@ -123,8 +127,14 @@ def main():
     print("all readings stored")
 
 
-try:
-    main()
-except (EntropyError, KeystoreError, Refused, ValueError) as error:
-    # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
-    print("stopped:", error)
+if _lacking:
+    print(
+        "stopped: %s: it is missing in this firmware, or not all of birthkey is on the board; "
+        "`make flash` says which" % _lacking
+    )
+else:
+    try:
+        main()
+    except (EntropyError, KeystoreError, Refused, ValueError) as error:
+        # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
+        print("stopped:", error)

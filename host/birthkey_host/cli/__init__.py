@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host.cli import audit, bad_keys, claims, devices, life, messages, server, tools
+from birthkey_host.cli import (
+    audit,
+    bad_keys,
+    claims,
+    devices,
+    factory,
+    life,
+    messages,
+    server,
+    tools,
+)
 from birthkey_host.cli.common import Commands, Place
 
 app = typer.Typer(
@@ -40,6 +50,7 @@ for name, command in (
     ("server-key", server.server_key),
     ("devices", devices.devices),
     ("show", devices.show),
+    ("factory", factory.factory),
     ("approve", life.approve),
     ("suspend", life.suspend),
     ("revoke", life.revoke),

@@ -1,0 +1,3 @@
+include("$(MPY_DIR)/extmod/asyncio")
+include("../../firmware/manifest.py")
+module("board.py")

@@ -1,0 +1,158 @@
+"""birthkey.json: put together from a file and options, and checked before a board gets it.
+
+The modem's part and the server's address are checked by the firmware's own code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from birthkey_host.keys import parse_public
+
+FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+
+# What firmware/main.py reads.
+NUMBERS = ("interval_s", "spool", "count")
+NAMES = ("server", "server_key", "backup_key", "claim", "modem", *NUMBERS)
+
+_INTERVAL = "interval_s"  # the only one that need not be whole
+
+
+class ConfigurationError(Exception):
+    """A configuration that a board could do nothing with; the text says what is wrong in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the command line says about the configuration; None leaves a thing as it is."""
+
+    file: Path | None = None
+    server: str | None = None
+    server_key: str | None = None
+    backup_key: str | None = None
+    claim: str | None = None
+    modem: dict[str, str] = field(default_factory=dict)
+    """Of the modem's part: its dialect, ssid and password."""
+
+    def __bool__(self) -> bool:
+        return self != Changes()
+
+    def apply(self, present: bytes | None, dialect: str | None = None) -> bytes:
+        """The file for a board that has `present`; ConfigurationError when it would be none.
+
+        A given file replaces all that the board has; single options change what there is. `dialect`
+        is the one of the modem that the board is made for.
+        """
+        if self.file is not None:
+            try:
+                configuration = _read(self.file.read_bytes(), str(self.file))
+            except OSError as error:
+                raise ConfigurationError(f"cannot read {self.file}: {error.strerror}") from None
+        else:
+            configuration = {} if present is None else _read(present, "the board's birthkey.json")
+        for name in ("server", "server_key", "backup_key", "claim"):
+            if (value := getattr(self, name)) is not None:
+                configuration[name] = value
+        if self.modem:
+            former = configuration.get("modem")
+            configuration["modem"] = {**(former if isinstance(former, dict) else {}), **self.modem}
+        if dialect and isinstance(modem := configuration.setdefault("modem", {}), dict):
+            modem.setdefault("dialect", dialect)
+        check(configuration)
+        return json.dumps(configuration, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def dialect_of(board: Path) -> str | None:
+    """The modem's dialect that a board.py names, if it does: MODEM."""
+    for node in ast.parse(board.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODEM":
+            return str(ast.literal_eval(node.value))
+    return None
+
+
+def check(configuration: dict[str, Any]) -> None:
+    """Raises ConfigurationError unless firmware/main.py could work with it."""
+    for name in configuration:
+        if name not in NAMES:
+            raise ConfigurationError(f'"{name}" is no name of birthkey.json: {", ".join(NAMES)}')
+    for name in ("server", "server_key", "modem"):
+        if name not in configuration:
+            raise ConfigurationError(f'birthkey.json lacks "{name}": {_HOW[name]}')
+    for name in ("server_key", "backup_key"):
+        if name in configuration:
+            _check_key(name, configuration[name])
+    if "claim" in configuration:
+        claim = configuration["claim"]
+        if not isinstance(claim, str) or not re.fullmatch("[0-9a-fA-F]{32}", claim):
+            raise ConfigurationError(
+                '"claim" is 32 hex digits, as `birthkey claim new` prints them'
+            )
+    for name in NUMBERS:
+        if name in configuration:
+            _check_number(name, configuration[name])
+    _check_way(configuration["server"], configuration["modem"])
+
+
+_HOW = {
+    "server": "--server HOST:PORT",
+    "server_key": "--server-key, as `birthkey server-key` prints it",
+    "modem": "--modem DIALECT and what that needs, or --config FILE",
+}
+
+
+def _read(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        configuration = json.loads(data)
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(configuration, dict):
+        raise ConfigurationError(f"{where} is not a JSON object")
+    return configuration
+
+
+def _check_key(name: str, key: Any) -> None:
+    if not isinstance(key, str):
+        raise ConfigurationError(f'"{name}" is not a text of hex digits')
+    try:
+        parse_public(key)
+    except ValueError as error:
+        raise ConfigurationError(f'"{name}": {error}') from None
+
+
+def _check_number(name: str, value: Any) -> None:
+    kinds = (int, float) if name == _INTERVAL else (int,)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < 1 << 30:
+        raise ConfigurationError(f'"{name}" is {value!r}, and not a number from 0 on')
+
+
+def _check_way(server: Any, modem: Any) -> None:
+    """The way to the server: who it is, and the modem that leads there."""
+    host, _, port = server.rpartition(":") if isinstance(server, str) else ("", "", "")
+    if not host or not port.isdecimal():
+        raise ConfigurationError(f'"server" is {server!r}, and not HOST:PORT')
+    if not isinstance(modem, dict) or not isinstance(modem.get("dialect"), str):
+        raise ConfigurationError('"modem" is not an object with a "dialect"')
+    open_modem = _firmware_modem().open
+    options = {name: value for name, value in modem.items() if name != "dialect"}
+    try:
+        device = open_modem(None, modem["dialect"], **options)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f'"modem": {error}') from None
+    try:
+        device.connect(host, int(port))  # the steps are not taken: this checks the arguments
+    except ValueError as error:
+        raise ConfigurationError(f'"server": {error}') from None
+
+
+def _firmware_modem() -> Any:
+    if str(FIRMWARE) not in sys.path:
+        sys.path.append(str(FIRMWARE))
+    from birthkey import modem  # type: ignore[import-not-found]
+
+    return modem
