@@ -1,5 +1,6 @@
 # What every birthkey firmware has frozen in; a board's own manifest includes this.
 package("birthkey")
-module("main.py")
-module("_boot.py")
+module("application.py")
+module("_boot.py", base_path="frozen")
+module("main.py", base_path="frozen")
 require("senml")

@@ -13,7 +13,7 @@ _INTERNAL = const(0x70000)  # the channels of the ADC that are inside the chip
 
 NAME = "nucleo_l476rg"
 CONFIG = "/birthkey.json"
-STATE = "/birthkey"
+STATE = "/birthkey.id"
 # os.urandom is the chip's random number generator.
 ENTROPY = entropy.SOURCES
 UNIQUE_ID = unique_id()

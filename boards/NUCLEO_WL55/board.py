@@ -15,7 +15,7 @@ _CALIBRATION_130 = const(0x1FFF75C8)
 
 NAME = "nucleo_wl55"
 CONFIG = "/birthkey.json"
-STATE = "/birthkey"
+STATE = "/birthkey.id"
 # os.urandom is the chip's random number generator.
 ENTROPY = entropy.SOURCES
 UNIQUE_ID = unique_id()

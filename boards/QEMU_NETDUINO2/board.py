@@ -9,7 +9,7 @@ from birthkey.crypto import entropy
 
 NAME = "qemu_netduino2"
 CONFIG = "/birthkey.json"
-STATE = "/birthkey"
+STATE = "/birthkey.id"
 # os.urandom reads the random number generator of the computer that QEMU runs on. A processor
 # that counts instructions instead of time has no jitter to measure.
 ENTROPY = (entropy.Source("urandom", entropy.urandom, 4),)

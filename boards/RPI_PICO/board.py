@@ -27,7 +27,7 @@ _PAGE = const(256)
 # rpi_pico or rpi_pico_w; firmware older than 1.25 does not know which it is.
 NAME = getattr(sys.implementation, "_build", "RPI_PICO").lower()
 CONFIG = "/birthkey.json"
-STATE = "/birthkey"
+STATE = "/birthkey.id"
 UNIQUE_ID = unique_id()
 MODEM = "esp_at"  # the dialect of what README.md wires up
 

@@ -44,7 +44,7 @@ def modules() -> dict[str, bytes]:
             if _NATIVE.search(source.read_text()):
                 found[name.as_posix()] = source.read_bytes()
             else:
-                found[name.with_suffix(".mpy").as_posix()] = _compiled(source, name.as_posix())
+                found[name.with_suffix(".mpy").as_posix()] = compiled(source, name.as_posix())
     return found
 
 
@@ -80,7 +80,8 @@ def source_package() -> dict[str, object]:
     return {"urls": urls, "deps": [["senml", _SENML]], "version": version()}
 
 
-def _compiled(source: Path, name: str) -> bytes:
+def compiled(source: Path, name: str) -> bytes:
+    """Bytecode of a module; the same for every architecture."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "module.mpy"
         # The name in the file is the module's, not that of a folder on this machine.

@@ -30,8 +30,9 @@ def files(board: str, found: Found) -> dict[str, bytes]:
     """{path on the board: content} of the application."""
     root = found.root.rstrip("/")
     chosen = {f"{found.library}/{name}": data for name, data in dist.modules().items()}
-    chosen[f"{root}/boot.py"] = (dist.FIRMWARE / "boot.py").read_bytes()
     chosen[f"{root}/board.py"] = (builder.BOARDS / board / "board.py").read_bytes()
+    program = "application.py"
+    chosen[f"{root}/application.mpy"] = dist.compiled(dist.FIRMWARE / program, program)
     chosen[f"{root}/main.py"] = (dist.FIRMWARE / "main.py").read_bytes()
     return chosen
 

@@ -17,7 +17,7 @@ from birthkey_host.keys import parse_public
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 
-# What firmware/main.py reads.
+# What firmware/application.py reads.
 NUMBERS = ("interval_s", "spool", "count")
 NAMES = ("server", "server_key", "backup_key", "claim", "modem", *NUMBERS)
 
@@ -77,7 +77,7 @@ def dialect_of(board: Path) -> str | None:
 
 
 def check(configuration: dict[str, Any]) -> None:
-    """Raises ConfigurationError unless firmware/main.py could work with it."""
+    """Raises ConfigurationError unless firmware/application.py could work with it."""
     for name in configuration:
         if name not in NAMES:
             raise ConfigurationError(f'"{name}" is no name of birthkey.json: {", ".join(NAMES)}')

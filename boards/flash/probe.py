@@ -31,9 +31,6 @@ _NEEDS = (
 # format is birthkey.keystore's.
 _CODE = """\
 import sys
-if "" in sys.path:  # as firmware/boot.py
-    sys.path.remove("")
-    sys.path.append("")
 def has(module, name):
     try:
         return hasattr(__import__(module), name)
@@ -52,7 +49,7 @@ def reads():
     import os
     found["root"] = root = os.getcwd()
     if "board" not in found:
-        found["state"] = root.rstrip("/") + "/birthkey"
+        found["state"] = root.rstrip("/") + "/birthkey.id"
     try:
         import vfs
         for system, path in sorted(vfs.mount(), key=lambda item: len(item[1])):
@@ -67,7 +64,7 @@ def reads():
 system = sys.implementation
 found = {"family": system[0], "version": tuple(system[1]), "platform": sys.platform,
     "machine": getattr(system, "_machine", ""), "build": getattr(system, "_build", ""),
-    "mpy": getattr(system, "_mpy", 0), "path": sys.path, "state": "/birthkey"}
+    "mpy": getattr(system, "_mpy", 0), "path": sys.path, "state": "/birthkey.id"}
 found["lacks"] = [".".join(need) for need in NEEDS if not has(*need)]
 found["tls"] = has("tls", "SSLContext")
 try:

@@ -212,9 +212,9 @@ class Session:
         )
 
     def _keep_programs(self, repl: Repl, files: Files, wanted: dict[str, bytes]) -> None:
-        """Keep a person's own main.py, boot.py and board.py under another name."""
+        """Keep a person's own main.py and board.py under another name."""
         for path, ours in wanted.items():
-            if path.endswith(("/main.py", "/boot.py", "/board.py")):
+            if path.endswith(("/main.py", "/board.py")):
                 present = files.read(path)
                 if present is not None and application.foreign(ours, present):
                     repl.run(f"os.rename({path!r}, {path + '.old'!r})")

@@ -53,7 +53,7 @@ class Device:
         board="board",
         firmware="0",
         claim=None,
-        path="/birthkey",
+        path="/birthkey.id",
         sources=None,
         personalisation=b"",
         outbox=8192,

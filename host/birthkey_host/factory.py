@@ -19,12 +19,8 @@ from birthkey_host.schema import State
 from birthkey_host.verifier import Verifier
 
 _PATIENCE = 300.0  # seconds: a small processor takes its time to make a key
-# An import error is an answer. The path: the folder of the identity may be called birthkey too.
+# An import error is an answer.
 _CODE = """\
-import sys
-if "" in sys.path:
-    sys.path.remove("")
-    sys.path.append("")
 def enrol():
     try:
         import board

@@ -15,7 +15,7 @@ from birthkey.outbox import Spool
 
 BLOCKS, BLOCK_SIZE = 64, 4096
 PATH = "/wear"
-STATE = PATH + "/birthkey"
+STATE = PATH + "/birthkey.id"
 SOURCES = (Source("urandom", urandom, 4),)
 BOOTS = READINGS = 2000
 

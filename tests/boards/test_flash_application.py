@@ -273,7 +273,7 @@ class TestOnTheBoard:
         ],
     )
     def test_something_is_missing(self, boards: MakeBoard, before: str, missing: str) -> None:
-        board = self.started(boards, before, "main.py")
+        board = self.started(boards, before, "main.py", "application.py")
         assert (
             f"stopped: {missing}: it is missing in this firmware, or not" in board.output.decode()
         )

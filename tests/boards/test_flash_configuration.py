@@ -83,7 +83,7 @@ def test_bad(configuration: dict[str, Any], sentence: str) -> None:
 
 
 def test_names_are_those_that_the_application_reads() -> None:
-    source = (FIRMWARE / "main.py").read_text()
+    source = (FIRMWARE / "application.py").read_text()
     read = set(re.findall(r'configuration(?:\.get\(|\[)"(\w+)"', source))
     assert read == set(NAMES)
 

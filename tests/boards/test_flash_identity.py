@@ -18,7 +18,7 @@ from stock_board import StockBoard
 
 from .conftest import MakeBoard
 
-KEY, BOOT = "/birthkey/key", "/birthkey/boot"
+KEY, BOOT = "/birthkey.id/key", "/birthkey.id/boot"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def device_id(board: StockBoard) -> bytes:
 
 def state(board: StockBoard) -> dict[str, bytes]:
     """The files of the identity."""
-    return {path: data for path, data in board.files().items() if path.startswith("/birthkey/")}
+    return {path: data for path, data in board.files().items() if path.startswith("/birthkey.id/")}
 
 
 class TestKept:
@@ -70,7 +70,7 @@ class TestKept:
         """A firmware that looks elsewhere, or flash that fails: the person is told."""
 
         def lose(session: object, repl: Repl, found: object) -> None:
-            repl.run("import os\nos.rename('/birthkey', '/elsewhere')")
+            repl.run("import os\nos.rename('/birthkey.id', '/elsewhere')")
 
         monkeypatch.setattr("boards.flash.session.Session._copy", lose)
         sentence = flash.fails("--port", board.port, "--app")
@@ -100,7 +100,7 @@ class TestErased:
     ) -> None:
         with Repl(board.port) as repl:
             repl.run(
-                "import os\nos.mkdir('/birthkey/spool')\nopen('/birthkey/spool/1', 'w').close()"
+                "import os\nos.mkdir('/birthkey.id/spool')\nopen('/birthkey.id/spool/1', 'w').close()"
             )
         typed = device_id.hex(" ", 2).upper()
         said = flash("--port", board.port, "--app", "--erase-identity", answer=f"{typed}\n")

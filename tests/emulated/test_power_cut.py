@@ -27,7 +27,7 @@ BEGIN, END = 6, -16  # of the payload in a record on flash: see birthkey.keystor
 def record(board: Emulator, name: str) -> bytes | None:
     """What the flash of a board that is off holds under that name."""
     try:
-        with board.filesystem() as flash, flash.open(f"/birthkey/{name}", "rb") as file:
+        with board.filesystem() as flash, flash.open(f"/birthkey.id/{name}", "rb") as file:
             return bytes(file.read())[BEGIN:END]
     except (LittleFSError, FileNotFoundError):
         return None

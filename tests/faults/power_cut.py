@@ -18,7 +18,7 @@ from birthkey.outbox import OutboxFull, Spool
 BLOCKS, BLOCK_SIZE = 24, 4096
 TEARS = (0.0, 0.5, 1.0)
 PATH = "/cut"
-STATE = PATH + "/birthkey"
+STATE = PATH + "/birthkey.id"
 SERVER_ID = bytes(16)
 SOURCES = (Source("urandom", urandom, 4),)
 

@@ -29,7 +29,7 @@ from birthkey.crypto import entropy
 
 NAME = "stock"
 CONFIG = "birthkey.json"
-STATE = "/birthkey"
+STATE = "/birthkey.id"
 ENTROPY = (entropy.Source("urandom", entropy.urandom, 4),)
 UNIQUE_ID = b""
 

@@ -16,7 +16,7 @@ from uart import PtyUart
 
 NAME = "unix"
 CONFIG = os.getenv("BIRTHKEY_CONFIG") or "birthkey.json"
-STATE = "/flash/birthkey"
+STATE = "/flash/birthkey.id"
 ENTROPY = entropy.SOURCES
 UNIQUE_ID = unhexlify(os.getenv("BIRTHKEY_UNIQUE_ID") or "")
 

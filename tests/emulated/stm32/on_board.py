@@ -13,7 +13,7 @@ BOOTS = 8
 def life(kept):
     """A board's first starts; `kept` gets what was confirmed."""
     mount(Flash(), "/s")
-    store = Keystore("/s/birthkey")
+    store = Keystore("/s/birthkey.id")
     store.write("key", KEY)
     kept["key"] = True
     for boot in range(1, BOOTS):
@@ -24,7 +24,7 @@ def life(kept):
 
 def check(kept):
     mount(Flash(), "/s")
-    store = Keystore("/s/birthkey")
+    store = Keystore("/s/birthkey.id")
     if "key" in kept:
         assert store.read("key", 96) == KEY, "the key is gone"
     confirmed = kept.get("boot", 0)

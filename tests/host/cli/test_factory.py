@@ -127,7 +127,7 @@ class TestRegistration:
         self, birthkey: Command, bench: StockBoard
     ) -> None:
         birthkey.fails("factory", "--port", bench.port, "--label", "x" * 65, code=2)
-        assert "/birthkey/key" not in bench.files()
+        assert "/birthkey.id/key" not in bench.files()
 
 
 class TestProof:
@@ -258,7 +258,7 @@ class TestErrors:
         board = make_board(source=BOARD_PY.replace("entropy.urandom", "bytes"))
         sentence = birthkey.fails("factory", "--port", board.port)
         assert sentence.startswith("the board says: entropy source 'urandom' failed")
-        assert "/birthkey/key" not in board.files()
+        assert "/birthkey.id/key" not in board.files()
 
     def test_damaged_flash(self, birthkey: Command, make_board: MakeBoard) -> None:
         broken = 'mount(): raise __import__("birthkey").KeystoreError("flash is damaged")'
@@ -277,7 +277,7 @@ class TestErrors:
 
     def test_registry_that_is_not_there(self, nothing: Command, bench: StockBoard) -> None:
         assert "`birthkey init` makes it" in nothing.fails("factory", "--port", bench.port)
-        assert "/birthkey/key" not in bench.files()
+        assert "/birthkey.id/key" not in bench.files()
 
 
 def clone(board: StockBoard, birthkey: Command, server: Server) -> None:
