@@ -1,8 +1,9 @@
 """Netduino 2 (STM32F205) in QEMU: UART 1 is the modem's, a file plays the flash."""
 
+from time import ticks_ms
+
 from machine import UART, unique_id
 from qemu import Flash
-from time import ticks_ms
 
 from birthkey import keystore
 from birthkey.crypto import entropy

@@ -109,8 +109,9 @@ class Keystore:
 def mount(device, path, progsize=32):
     """Mount littlefs on a block device; a blank one is formatted, a damaged one never is.
 
-    `progsize` is the least that the device programs at once, in bytes. Formatting writes the two superblocks and nothing else, so a flash whose other blocks
-    are erased has never held a folder, let alone a key.
+    `progsize` is the least that the device programs at once, in bytes. Formatting writes the
+    two superblocks and nothing else, so a flash whose other blocks are erased has never held
+    a folder, let alone a key.
     """
     import vfs
 

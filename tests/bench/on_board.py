@@ -1,6 +1,7 @@
 """Runs on an emulated board, from boot.py on its flash: what things cost, in ticks of its clock.
 
-Leaves a file of JSON on the flash: USB is not up yet. Ticks are those of `time.ticks_cpu`; the host knows what one is.
+Leaves a file of JSON on the flash, because USB is not up yet. Ticks are those of
+`time.ticks_cpu`; the host knows what one is.
 """
 
 import gc

@@ -100,7 +100,8 @@ class TestErased:
     ) -> None:
         with Repl(board.port) as repl:
             repl.run(
-                "import os\nos.mkdir('/birthkey.id/spool')\nopen('/birthkey.id/spool/1', 'w').close()"
+                "import os\nos.mkdir('/birthkey.id/spool')\n"
+                "open('/birthkey.id/spool/1', 'w').close()"
             )
         typed = device_id.hex(" ", 2).upper()
         said = flash("--port", board.port, "--app", "--erase-identity", answer=f"{typed}\n")

@@ -10,6 +10,14 @@ from boards.emulated.emulator import Emulator
 from boards.emulated.qemu import Mps2
 from boards.emulated.rp2040 import Rp2040
 
+# The host of a console on USB takes its time to be there.
+MAIN = """
+import time
+from birthkey import __version__
+time.sleep_ms(500)
+print(__name__, "runs", __version__)
+"""
+
 
 @pytest.mark.parametrize("kind", [Mps2, Rp2040], ids=lambda kind: kind.name)
 def test_main_py_on_flash_comes_before_the_frozen_application(
@@ -19,7 +27,7 @@ def test_main_py_on_flash_comes_before_the_frozen_application(
         board.switch_on()
         board.says("^stopped: there is no /birthkey.json")
     with board.filesystem() as flash, flash.open("main.py", "w") as file:
-        file.write("from birthkey import __version__\nprint(__name__, 'runs', __version__)\n")
+        file.write(MAIN)
     with board:
         board.switch_on()
         board.says(r"^__main__ runs \d")
