@@ -44,6 +44,7 @@ demo: $(MPYLIB)
 # Fetched and built once, kept in ~/.cache/birthkey for all checkouts.
 emulators: $(INSTALLED)
 	$(BIN)/python -m boards.build --quiet $(EMULATED)
+	PYTHONPATH=. $(BIN)/python tests/support/stock_images.py
 	$(BIN)/python -m boards.emulated --provision
 
 firmware: $(INSTALLED)

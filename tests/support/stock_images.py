@@ -78,3 +78,8 @@ def run(*command: str | Path, found: Sources) -> None:
     tools = {**environment("arm-none-eabi-gcc"), **found.environment}
     ran = subprocess.run([str(word) for word in command], env=tools, capture_output=True, text=True)
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
+
+
+if __name__ == "__main__":
+    for make in (pico, mps2):
+        print(f"{make.__name__}, stock: {make()}")
