@@ -66,7 +66,7 @@ emulate: $(MPYLIB)
 	$(BIN)/python -m boards.emulated $(or $(BOARD),$(error BOARD= is missing))
 
 test: $(MPYLIB) lint emulators
-	$(BIN)/pytest -n auto -m "not alone"
+	$(BIN)/pytest -n auto --dist worksteal -m "not alone"
 	$(BIN)/pytest -m alone
 
 lint: $(INSTALLED)

@@ -108,7 +108,7 @@ def _read_and_send(device, number):
     print("reading %d %s" % (number, "stored" if stored else "queued"))
 
 
-def main():
+def _deliver():
     board.mount()
     configuration = _configuration()
     device = _device(configuration)
@@ -127,14 +127,15 @@ def main():
     print("all readings stored")
 
 
-if _lacking:
-    print(
-        "stopped: %s: it is missing in this firmware, or not all of birthkey is on the board; "
-        "`make flash` says which" % _lacking
-    )
-else:
+def main():
+    if _lacking:
+        print(
+            "stopped: %s: it is missing in this firmware, or not all of birthkey is on the board; "
+            "`make flash` says which" % _lacking
+        )
+        return
     try:
-        main()
+        _deliver()
     except (EntropyError, KeystoreError, Refused, ValueError) as error:
         # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
         print("stopped:", error)

@@ -1,3 +1,5 @@
 """Starts the application that ships with birthkey; write your own in its place."""
 
-import application  # noqa: F401
+import application
+
+application.main()

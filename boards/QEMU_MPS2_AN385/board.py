@@ -1,5 +1,6 @@
-"""MPS2 with Cortex-M3 in QEMU: UART 1 is the modem's, a file plays the flash."""
+"""A board in QEMU: UART 1 is the modem's, a file plays the flash."""
 
+import sys
 from time import ticks_ms
 
 from machine import UART, unique_id
@@ -8,7 +9,7 @@ from qemu import Flash
 from birthkey import keystore
 from birthkey.crypto import entropy
 
-NAME = "qemu_mps2_an385"
+NAME = getattr(sys.implementation, "_build", "qemu").lower()
 CONFIG = "/birthkey.json"
 STATE = "/birthkey.id"
 # os.urandom reads the random number generator of the computer that QEMU runs on. A processor

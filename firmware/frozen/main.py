@@ -9,4 +9,6 @@ if "main.py" in os.listdir("/"):
     with open("/main.py") as _file:
         exec(_file.read())  # noqa: S102  as MicroPython does where none is frozen
 else:
-    import application  # noqa: F401
+    import application
+
+    application.main()
