@@ -16,6 +16,7 @@ STATE = "/birthkey.id"
 # that counts instructions instead of time has no jitter to measure.
 ENTROPY = (entropy.Source("urandom", entropy.urandom, 4),)
 UNIQUE_ID = unique_id()
+MODEM = "esp_at"
 
 _mounted = False
 

@@ -97,7 +97,9 @@ def image(board: str) -> Image:
 
 def tools(found: Sources) -> dict[str, str]:
     """The environment to build these sources in."""
-    return {**environment("arm-none-eabi-gcc"), **found.environment}
+    # Upstream's scripts write tables in the order of sets, which is another in every process.
+    repeatable = {"PYTHONHASHSEED": "0"}
+    return {**environment("arm-none-eabi-gcc"), **found.environment, **repeatable}
 
 
 def build(board: str, work: Path, target: Path, found: Sources, tools: dict[str, str]) -> None:

@@ -137,7 +137,7 @@ def _check_way(server: Any, modem: Any) -> None:
     if not host or not port.isdecimal():
         raise ConfigurationError(f'"server" is {server!r}, and not HOST:PORT')
     if not isinstance(modem, dict) or not isinstance(modem.get("dialect"), str):
-        raise ConfigurationError('"modem" is not an object with a "dialect"')
+        raise ConfigurationError(f'"modem" names no "dialect": {_HOW["modem"]}')
     open_modem = _firmware_modem().open
     options = {name: value for name, value in modem.items() if name != "dialect"}
     try:
