@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from boards.build.toolchain import environment
 from boards.emulated.emulator import BoardStopped, Emulator, FlashArea
 
 _ERASED = b"\xff"
+
+# A board must not go on when whoever switched it on was killed: it keeps a core busy.
+_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 # An instruction takes 8 ns of virtual time (-icount shift=3), a tick of time.ticks_cpu 40 ns.
 INSTRUCTIONS_PER_TICK = 5
@@ -60,7 +64,7 @@ class Qemu(Emulator):
         modem = f"serial,path={self.uart}" if self.uart else "null"
         self.console.write_bytes(b"")
         self.process = subprocess.Popen(
-            ["qemu-system-arm", "-machine", self.machine, "-display", "none"]
+            [*_WITH_US, "qemu-system-arm", "-machine", self.machine, "-display", "none"]
             + ["-monitor", "none", "-icount", "shift=3", "-kernel", str(self._elf)]
             + ["-semihosting-config", semihosting]
             + [

@@ -72,7 +72,10 @@ def test_good(configuration: dict[str, Any]) -> None:
         (with_(spool=1.5), '"spool" is 1.5, and not a number'),
         (with_(count=True), '"count" is True, and not a number'),
         (with_(modem="esp_at"), '"modem" names no "dialect": --modem DIALECT and what that needs'),
-        (with_(modem={"ssid": "home"}), '"modem" names no "dialect": --modem DIALECT and what that needs'),
+        (
+            with_(modem={"ssid": "home"}),
+            '"modem" names no "dialect": --modem DIALECT and what that needs',
+        ),
         (with_(modem={"dialect": "hayes"}), "\"modem\": unknown modem dialect 'hayes'"),
         (with_(modem={"dialect": "esp_at", "pin": 1}), "\"modem\": unknown option 'pin'"),
     ],
