@@ -17,6 +17,7 @@ from boards.build import cache
 from boards.build.cache import BuildError
 
 _PINS = Path(__file__).parent / "pins"
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _HELPER = "/usr/lib/apt/apt-helper"
 _OWN = "The other way: MICROPYTHON_DIR= names a checkout, and the tools are on PATH"
 
@@ -95,6 +96,33 @@ def fetch(pool_path: str, sha256: str) -> Path:
 
     name = PurePosixPath(pool_path).name
     return cache.made("files", sha256, download) / name
+
+
+def current(packages: Sequence[str], suite: str, architecture: str, folder: Path) -> list[Path]:
+    """Packages as a suite has them today, put into `folder`; apt checks Debian's signatures.
+
+    For what only has to run: nothing that becomes part of an image is taken by its name.
+    """
+    lists = folder / "apt"
+    (lists / "lists/partial").mkdir(parents=True)
+    (lists / "archives/partial").mkdir(parents=True)
+    (lists / "status").touch()
+    signed = f"[signed-by={_KEYRING}]"
+    (lists / "sources.list").write_text(f"deb {signed} {mirrors()[0]} {suite} main\n")
+    options = [f"-oDir::Etc::SourceList={lists}/sources.list", "-oDir::Etc::SourceParts=/dev/null"]
+    options += [f"-oDir::State={lists}", f"-oDir::State::status={lists}/status"]
+    options += [f"-oDir::Cache={lists}", f"-oAPT::Architecture={architecture}"]
+    options += [f"-oAPT::Architectures={architecture}", "-oAPT::Sandbox::User=root", "-qq"]
+    for command in (["update"], ["download", *packages]):
+        ran = subprocess.run(
+            ["apt-get", *options, *command], cwd=folder, capture_output=True, text=True
+        )
+        if ran.returncode:
+            raise BuildError(f"apt-get {' '.join(command)} for {suite} failed: {ran.stderr}")
+    found = sorted(folder.glob("*.deb"))
+    if len(found) != len(packages):
+        raise BuildError(f"{suite} has not all of {', '.join(packages)} for {architecture}")
+    return found
 
 
 def unpack(archive: Path, into: Path, exclude: Sequence[str] = (), strip: int = 0) -> None:

@@ -5,10 +5,13 @@ Nothing is compiled and nothing installed; QEMU's user emulation runs it.
 
 from __future__ import annotations
 
-from pathlib import Path
+import tempfile
+from pathlib import Path, PurePosixPath
 
 from boards.build import cache, debian, toolchain
+from boards.build.cache import BuildError
 
+_SUITE = "trixie"
 _UNUSED = ("*/usr/share/*", "*/gconv/*")
 
 
@@ -24,12 +27,22 @@ def environment() -> dict[str, str]:
     return toolchain.environment("qemu-arm")
 
 
+def _archives(pins: dict[str, str], folder: Path) -> list[Path]:
+    """The pinned packages, or today's where a point release has taken one out of the archive."""
+    try:
+        return debian.fetch_all("unix-arm")
+    except BuildError:
+        names = [PurePosixPath(path).name.partition("_")[0] for path in pins]
+        return debian.current(names, _SUITE, "armhf", folder)
+
+
 def _sysroot() -> Path:
     pins = debian.pins("unix-arm")
 
     def unpack(folder: Path) -> None:
-        for archive in debian.fetch_all("unix-arm"):
-            debian.unpack(archive, folder, _UNUSED)
+        with tempfile.TemporaryDirectory() as name:
+            for archive in _archives(pins, Path(name)):
+                debian.unpack(archive, folder, _UNUSED)
         # Debian's packages count on /lib being a link.
         (folder / "lib").symlink_to("usr/lib")
 

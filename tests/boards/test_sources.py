@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boards.build import cache, debian, toolchain
+from boards.build import cache, debian, toolchain, unix_arm
 from boards.build.cache import BuildError
 
 CONTENT = b"a package"
@@ -122,3 +122,20 @@ def test_an_archive_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "a.tar.xz").write_bytes(b"no archive")
     with pytest.raises(BuildError, match="delete it, it is fetched again"):
         debian.unpack(tmp_path / "a.tar.xz", tmp_path)
+
+
+def test_packages_that_a_point_release_took_away_are_taken_as_they_are_today(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only for what is run: images are made of what is pinned, or not made."""
+    asked: list[tuple[str, ...]] = []
+
+    def current(packages: list[str], suite: str, architecture: str, folder: Path) -> list[Path]:
+        asked.append((*packages, suite, architecture))
+        return []
+
+    archive.unlink()
+    monkeypatch.setattr(debian, "pins", lambda name: {PLACE: SHA256})
+    monkeypatch.setattr(debian, "current", current)
+    assert unix_arm._archives(debian.pins("unix-arm"), tmp_path) == []
+    assert asked == [("package", "trixie", "armhf")]
