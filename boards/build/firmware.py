@@ -173,6 +173,10 @@ def _without_paths(found: Sources) -> str:
 
 
 def _run(command: list[str], tools: dict[str, str], work: Path) -> None:
+    if shutil.which(command[0], path=tools["PATH"]) is None:
+        raise BuildError(
+            f"{command[0]} is not on PATH: install it (on Debian: apt install {command[0]})"
+        )
     log = work / "build.log"
     with log.open("ab") as output:
         ran = subprocess.run(command, env=tools, stdout=output, stderr=subprocess.STDOUT)

@@ -7,6 +7,7 @@ packages of their own, and micropython-lib's `senml` from PyPI.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,6 +107,10 @@ def _mpy_cross(top: Path) -> Path:
 
 
 def _run(command: list[str]) -> None:
+    if shutil.which(command[0]) is None:
+        raise BuildError(
+            f"{command[0]} is not on PATH: install it (on Debian: apt install make gcc)"
+        )
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
         raise BuildError(f"{' '.join(command)} failed:\n{(ran.stdout + ran.stderr)[-4000:]}")

@@ -64,3 +64,9 @@ def test_a_folder_that_is_no_checkout(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_stm32_without_its_hal() -> None:
     with pytest.raises(BuildError, match="give MICROPYTHON_DIR="):
         firmware.image("NUCLEO_L476RG")
+
+
+def test_a_machine_without_cmake(tmp_path: Path) -> None:
+    found = sources.sources()
+    with pytest.raises(BuildError, match="cmake is not on PATH: install it"):
+        firmware.build("RPI_PICO", tmp_path / "work", tmp_path, found, {"PATH": str(tmp_path)})
