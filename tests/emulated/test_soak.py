@@ -67,9 +67,11 @@ def over_wire(server: Server) -> Iterator[str]:
     with loopback_uart() as (ours, theirs), SerialLink(ours, server.handle) as link:
         thread = threading.Thread(target=link.run)
         thread.start()
-        yield theirs
-        link.stop()
-        thread.join()
+        try:
+            yield theirs
+        finally:
+            link.stop()
+            thread.join()
 
 
 def soak(device: Interpreter, server: Server, count: int, *network: object) -> None:
@@ -82,7 +84,8 @@ def soak(device: Interpreter, server: Server, count: int, *network: object) -> N
     assert len(set(server.counters)) == len(server.counters) == 1 + count * TIMES
     used, largest = zip(*heaps, strict=True)
     assert max(used) <= used[0] + SLACK, used
-    assert max(largest[-3:]) >= largest[0] - SLACK, largest
+    # Where the garbage lies at a moment is chance, but memory that breaks into pieces stays broken.
+    assert max(largest[len(largest) // 2 :]) >= largest[0] * 3 // 4, largest
 
 
 @pytest.mark.parametrize("network", ["modem", "wire"])
