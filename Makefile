@@ -47,6 +47,7 @@ demo: $(MPYLIB)
 emulators: $(INSTALLED)
 	$(BIN)/python -m boards.build --quiet $(EMULATED)
 	PYTHONPATH=. $(BIN)/python tests/support/stock_images.py
+	PYTHONPATH=. $(BIN)/python tests/support/nginx.py
 	$(BIN)/python -m boards.emulated --provision
 
 firmware: $(INSTALLED)
@@ -54,7 +55,8 @@ firmware: $(INSTALLED)
 
 flash: $(MPYLIB)
 	$(BIN)/python -m boards.flash $(BOARD) $(foreach name,port server server-key backup-key claim \
-	modem ssid password-file config firmware method,$(call option,$(name))) $(if $(APP),--app) \
+	modem ssid password-file ca config firmware method,$(call option,$(name))) $(if $(APP),--app) \
+	$(if $(CLIENT_CERTIFICATE),--client-certificate) \
 	$(if $(ERASE_IDENTITY),--erase-identity) $(if $(YES),--yes) $(if $(LIST),--list)
 
 # PORT=/dev/ttyACM0 is --port '/dev/ttyACM0', SERVER_KEY= --server-key, and so on.

@@ -8,7 +8,9 @@ installation from `birthkey.json`, which the flashing command writes:
      "interval_s": 60}
 
 Optional: `claim`, `backup_key`, `spool` (bytes of flash for readings that wait; in RAM
-without), and `count`, which ends the readings after so many.
+without), and `count`, which ends the readings after so many. With `tls`, true, the server is
+spoken to through TLS only: then `ca` is the PEM text that its certificate must be signed by,
+and with `client_certificate`, true, the board shows one of its own.
 """
 
 _PATIENCE_MS = 15000
@@ -65,6 +67,9 @@ def _device(configuration):
         firmware=__version__,
         claim=configuration.get("claim"),
         spool=configuration.get("spool", 0),
+        tls=configuration.get("tls", False),
+        ca=configuration.get("ca"),
+        client_certificate=configuration.get("client_certificate", False),
         path=board.STATE,
         sources=board.ENTROPY,
         personalisation=board.UNIQUE_ID,

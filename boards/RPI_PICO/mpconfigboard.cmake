@@ -2,3 +2,4 @@
 set(PICO_BOARD "pico")
 set(PICO_PLATFORM "rp2040")
 set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
+set(USER_C_MODULES ${MICROPY_BOARD_DIR}/../rp2/micropython.cmake)

@@ -6,3 +6,5 @@
 // The module tls, which upstream leaves out of boards without a network of their own: mbed TLS is
 // linked there anyway, for hashes and AES.
 #define MICROPY_PY_SSL                          (1)
+// Signatures of a client certificate are made by birthkey.
+#define MICROPY_PY_SSL_ECDSA_SIGN_ALT           (1)

@@ -17,3 +17,6 @@
 // Pins that the radio uses keep their interrupts over a soft reset.
 int mp_hal_is_pin_reserved(int n);
 #define MICROPY_HW_PIN_RESERVED(i)              mp_hal_is_pin_reserved(i)
+
+// Signatures of a client certificate are made by birthkey.
+#define MICROPY_PY_SSL_ECDSA_SIGN_ALT           (1)

@@ -125,6 +125,17 @@ def current(packages: Sequence[str], suite: str, architecture: str, folder: Path
     return found
 
 
+def fetch_to_run(name: str, suite: str, architecture: str, folder: Path) -> list[Path]:
+    """The files of `pins/NAME.sha256`; where a point release has taken one out of the archive, all
+    of these packages as the suite has them today, in `folder`. As `current`, for what only runs.
+    """
+    try:
+        return fetch_all(name)
+    except BuildError:
+        names = [PurePosixPath(path).name.partition("_")[0] for path in pins(name)]
+        return current(names, suite, architecture, folder)
+
+
 def unpack(archive: Path, into: Path, exclude: Sequence[str] = (), strip: int = 0) -> None:
     """Unpack a .deb or a .tar.* into a folder, without what matches the patterns of tar."""
     options = [f"--exclude={pattern}" for pattern in exclude]
@@ -146,6 +157,6 @@ def environment(prefix: Path) -> dict[str, str]:
     libraries = f"{prefix}/usr/lib/x86_64-linux-gnu:{prefix}/lib/x86_64-linux-gnu"
     return {
         **os.environ,
-        "PATH": f"{prefix}/usr/bin:{os.environ['PATH']}",
+        "PATH": f"{prefix}/usr/bin:{prefix}/usr/sbin:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": libraries,
     }

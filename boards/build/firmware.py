@@ -73,7 +73,8 @@ def image(board: str) -> Image:
     port(board)
     found = sources()
     programs = tools(found)
-    inputs = [BOARDS / board, BOARDS / "emulated/qemu", BOARDS / "stm32", Path(__file__)]
+    inputs = [BOARDS / board, BOARDS / "emulated/qemu", BOARDS / "rp2", BOARDS / "stm32"]
+    inputs += [*BOARDS.glob("*.h"), Path(__file__)]
     compiler = _version_of_compiler(programs)
     # Makefiles know what follows from a changed source, but not from a changed option: a folder
     # to build in serves for one set of options.

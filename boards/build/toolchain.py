@@ -1,4 +1,4 @@
-"""The programs that build and run firmware: Debian 12's, unpacked into the cache.
+"""The programs that build and run firmware, and nginx: Debian 12's, unpacked into the cache.
 
 So every machine compiles with the same compiler, and gets the same images. On a machine that has
 no Debian mirror the programs on PATH are taken instead.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from boards.build import cache, debian
@@ -31,6 +32,7 @@ _ALL = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
     "qemu-system-arm": "qemu-system-arm",
     "qemu-arm": "qemu-user",
+    "nginx": "nginx libnginx-mod-stream",
 }
 _PINNED_AS = {"qemu-arm": "qemu-user"}
 
@@ -44,18 +46,27 @@ def environment(program: str) -> dict[str, str]:
         key = f"{name}-{cache.key(*debian.pins(name).values(), *_UNUSED)}"
         if cache.has("tools", key) or debian.available():
             return debian.environment(cache.made("tools", key, functools.partial(_unpack, name)))
-    if shutil.which(program) is None:
-        raise BuildError(
-            f"{program} is not on PATH: install it (on Debian: apt install {_ALL[program]})"
-        )
-    return dict(os.environ)
+    path = os.environ.get("PATH", os.defpath)
+    for where in (path, f"{path}:/usr/sbin"):  # servers are there, and not on everyone's PATH
+        if shutil.which(program, path=where) is not None:
+            return {**os.environ, "PATH": where}
+    raise BuildError(
+        f"{program} is not on PATH: install it (on Debian: apt install {_ALL[program]})"
+    )
 
 
 def _unpack(name: str, folder: Path) -> None:
-    for archive in debian.fetch_all(name):
-        debian.unpack(archive, folder, _UNUSED)
+    with tempfile.TemporaryDirectory() as today:
+        for archive in _archives(name, Path(today)):
+            debian.unpack(archive, folder, _UNUSED)
     newlib = folder / "usr/lib/arm-none-eabi"
     if newlib.exists():
         # Where a compiler that is not at home in /usr looks for its C library.
         (newlib / "include").symlink_to("../../include/newlib")
         (newlib / "lib").symlink_to("newlib")
+
+
+def _archives(name: str, today: Path) -> list[Path]:
+    if name == "nginx":  # no image and no count depends on which one it is
+        return debian.fetch_to_run(name, "bookworm", "amd64", today)
+    return debian.fetch_all(name)

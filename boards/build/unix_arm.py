@@ -6,10 +6,9 @@ Nothing is compiled and nothing installed; QEMU's user emulation runs it.
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from boards.build import cache, debian, toolchain
-from boards.build.cache import BuildError
 
 _SUITE = "trixie"
 _UNUSED = ("*/usr/share/*", "*/gconv/*")
@@ -27,21 +26,12 @@ def environment() -> dict[str, str]:
     return toolchain.environment("qemu-arm")
 
 
-def _archives(pins: dict[str, str], folder: Path) -> list[Path]:
-    """The pinned packages, or today's where a point release has taken one out of the archive."""
-    try:
-        return debian.fetch_all("unix-arm")
-    except BuildError:
-        names = [PurePosixPath(path).name.partition("_")[0] for path in pins]
-        return debian.current(names, _SUITE, "armhf", folder)
-
-
 def _sysroot() -> Path:
     pins = debian.pins("unix-arm")
 
     def unpack(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as name:
-            for archive in _archives(pins, Path(name)):
+            for archive in debian.fetch_to_run("unix-arm", _SUITE, "armhf", Path(name)):
                 debian.unpack(archive, folder, _UNUSED)
         # Debian's packages count on /lib being a link.
         (folder / "lib").symlink_to("usr/lib")

@@ -57,6 +57,15 @@ def flash(
         Path | None,
         typer.Option(help=f"Holds the network's password; else {PASSWORD}, or it is asked for."),
     ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The ca.pem of `birthkey ca`: the board speaks TLS, or not at all."
+        ),
+    ] = None,
+    client_certificate: Annotated[
+        bool, typer.Option("--client-certificate", help="Show the server one, in TLS.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option(help="A birthkey.json to begin with, instead of the board's.")
     ] = None,
@@ -100,6 +109,8 @@ def flash(
             backup_key=backup_key,
             claim=claim,
             modem=_modem(modem, ssid, password_file),
+            ca=ca,
+            client_certificate=client_certificate,
         )
         if method is not None and method not in METHODS:
             _fail(f"there is no method {method}: there is {', '.join(METHODS)}", code=2)

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import BasicConstraints, ExtensionNotFound, load_pem_x509_certificates
+
 from birthkey_host.keys import parse_public
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 
 # What firmware/application.py reads.
 NUMBERS = ("interval_s", "spool", "count")
-NAMES = ("server", "server_key", "backup_key", "claim", "modem", *NUMBERS)
+SWITCHES = ("tls", "client_certificate")
+NAMES = ("server", "server_key", "backup_key", "claim", "modem", "ca", *SWITCHES, *NUMBERS)
 
+_BOOTS_IN = 1970
 _INTERVAL = "interval_s"  # the only one that need not be whole
 
 
@@ -39,6 +43,9 @@ class Changes:
     claim: str | None = None
     modem: dict[str, str] = field(default_factory=dict)
     """Of the modem's part: its dialect, ssid and password."""
+    ca: Path | None = None
+    """A PEM file of one or two CAs: from now on the board speaks TLS."""
+    client_certificate: bool = False
 
     def __bool__(self) -> bool:
         return self != Changes()
@@ -59,6 +66,11 @@ class Changes:
         for name in ("server", "server_key", "backup_key", "claim"):
             if (value := getattr(self, name)) is not None:
                 configuration[name] = value
+        if self.ca is not None:
+            configuration["tls"] = True
+            configuration["ca"] = _read_text(self.ca)
+        if self.client_certificate:
+            configuration["client_certificate"] = True
         if self.modem:
             former = configuration.get("modem")
             configuration["modem"] = {**(former if isinstance(former, dict) else {}), **self.modem}
@@ -97,6 +109,7 @@ def check(configuration: dict[str, Any]) -> None:
         if name in configuration:
             _check_number(name, configuration[name])
     _check_way(configuration["server"], configuration["modem"])
+    _check_tls(configuration)
 
 
 _HOW = {
@@ -114,6 +127,15 @@ def _read(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(configuration, dict):
         raise ConfigurationError(f"{where} is not a JSON object")
     return configuration
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not PEM text") from None
 
 
 def _check_key(name: str, key: Any) -> None:
@@ -148,6 +170,38 @@ def _check_way(server: Any, modem: Any) -> None:
         device.connect(host, int(port))  # the steps are not taken: this checks the arguments
     except ValueError as error:
         raise ConfigurationError(f'"server": {error}') from None
+
+
+def _check_tls(configuration: dict[str, Any]) -> None:
+    for name in SWITCHES:
+        if not isinstance(configuration.get(name, False), bool):
+            raise ConfigurationError(f'"{name}" is true or false')
+    if not configuration.get("tls", False):
+        for name in ("ca", "client_certificate"):
+            if configuration.get(name):
+                raise ConfigurationError(f'"{name}" is for "tls": true, which is not there')
+        return
+    ca = configuration.get("ca")
+    if not isinstance(ca, str):
+        raise ConfigurationError('"tls" lacks "ca": --ca FILE, the ca.pem of `birthkey ca init`')
+    try:
+        certificates = load_pem_x509_certificates(ca.encode())
+    except ValueError as error:
+        raise ConfigurationError(f'"ca" is no certificate in PEM: {error}') from None
+    for certificate in certificates:
+        name = certificate.subject.rfc4514_string()
+        try:
+            extension = certificate.extensions.get_extension_for_class(BasicConstraints)
+        except ExtensionNotFound:
+            extension = None
+        if extension is None or not extension.value.ca:
+            raise ConfigurationError(f'"ca": {name} is no CA, but the certificate of somebody')
+        begins = certificate.not_valid_before_utc.year
+        if begins > _BOOTS_IN:
+            raise ConfigurationError(
+                f'"ca": {name} begins in {begins}, and a board has no clock: to it, it is'
+                f" {_BOOTS_IN}. `birthkey ca init` makes one that fits"
+            )
 
 
 def _firmware_modem() -> Any:

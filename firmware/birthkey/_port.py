@@ -4,6 +4,8 @@ Everything else in the package imports `const`, the clocks and `run`
 from here and stays the same on every interpreter.
 """
 
+import gc
+import sys
 import time
 
 try:
@@ -49,6 +51,20 @@ except ImportError:  # MicroPython: littlefs commits a file when it is closed
 
     def sync(file):
         file.flush()
+
+
+try:
+    import tls
+except ImportError:
+    tls = None
+
+# Whether an operating system collects randomness, for whoever asks for it in C.
+OS_RANDOM = sys.platform in ("linux", "darwin")
+
+
+def free_heap():
+    """Bytes of heap that are free; 0x7FFFFFFF where nobody counts them."""
+    return gc.mem_free() if hasattr(gc, "mem_free") else 0x7FFFFFFF
 
 
 def run(steps):

@@ -36,7 +36,10 @@ class Device:
     """One board. Every construction takes a new boot number, kept on flash.
 
     `link` comes from `birthkey.modem.open`, and `server` is (host, port); or there is no
-    `server`, and `link` is a transport: `birthkey.transport.serial.Serial(uart)`.
+    `server`, and `link` is a transport: `birthkey.transport.serial.Serial(uart)`. With `tls`
+    all that goes to the server goes through TLS, or not at all: `ca` is what its certificate
+    must be signed by, PEM text or DER bytes, or two of them while the CA is changed; with
+    `client_certificate` the board shows one of its birth key.
     `server_key` and the optional `backup_key` are public keys, 128 hex digits. `path` is
     the folder on flash that holds the identity. Readings that wait are kept in RAM, at
     most `outbox` bytes; with `spool=BYTES` they are kept on flash instead, and outlive
@@ -58,9 +61,16 @@ class Device:
         personalisation=b"",
         outbox=8192,
         spool=0,
+        tls=False,
+        ca=None,
+        client_certificate=False,
     ):
         if not server and not hasattr(link, "receive"):
             raise TypeError("server is missing: (host, port) for a modem")
+        if tls and not (server and ca):
+            raise ValueError("tls needs server, (host, port), and ca, which signed its certificate")
+        if not tls and (ca or client_certificate):
+            raise ValueError("ca and client_certificate are for tls=True, which is not there")
         keys = [_public_key(server_key)]
         if backup_key:
             keys.append(_public_key(backup_key))
@@ -75,6 +85,10 @@ class Device:
         else:
             self._outbox = Outbox(self._identity.boot, outbox)
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
+        if tls:
+            from birthkey.transport.tls import Tls
+
+            link = Tls(link, ca, self._identity if client_certificate else None)
         self._transport = Tcp(link, *server) if server else link
         self._enrol_body = self._enrolment.body(self._identity.public, board, firmware, claim)
         self._enrol = None

@@ -62,6 +62,17 @@ class Identity:
         """A signed frame of this device over an encoded message."""
         return cose.signed_frame(self._private, self.device_id, message, external_aad)
 
+    def certificate(self):
+        """A self-signed certificate of this board and its key, both in DER, for TLS."""
+        from birthkey.crypto import x509
+
+        certificate = x509.self_signed(self._private, self.public, self.device_id)
+        return certificate, x509.private_key(self._private, self.public)
+
+    def sign_digest(self, digest):
+        """A signature r || s over a digest of 32 bytes, for TLS."""
+        return p256.sign(self._private, digest)
+
 
 def _generate(sources, personalisation):
     """A key record: private key, 32 bytes, and public key, 64 bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from birthkey_host.keys import ServerKey
 from boards.build.dist import FIRMWARE
 from boards.flash.__main__ import PASSWORD
 from boards.flash.configuration import NAMES, Changes, ConfigurationError, check, dialect_of
+from certificates import authority, issue
 from flashing import Flash
 from stock_board import StockBoard
 
 KEY = ServerKey.generate().public.hex()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CA = authority(begins=EPOCH)
+PEM = CA.certificate_pem.decode()
 GOOD: dict[str, Any] = {
     "server": "iot.example.com:7155",
     "server_key": KEY,
@@ -42,6 +47,9 @@ def without(name: str) -> dict[str, Any]:
         with_(claim="00112233445566778899aAbBcCdDeEfF"),
         with_(interval_s=0.5, spool=100_000, count=3),
         with_(modem={"dialect": "esp_at", "buffer_size": 4096}),
+        with_(tls=False),
+        with_(tls=True, ca=PEM, client_certificate=True),
+        with_(tls=True, ca=PEM + authority(begins=EPOCH).certificate_pem.decode()),
     ],
 )
 def test_good(configuration: dict[str, Any]) -> None:
@@ -78,6 +86,19 @@ def test_good(configuration: dict[str, Any]) -> None:
         ),
         (with_(modem={"dialect": "hayes"}), "\"modem\": unknown modem dialect 'hayes'"),
         (with_(modem={"dialect": "esp_at", "pin": 1}), "\"modem\": unknown option 'pin'"),
+        (with_(tls=1, ca=PEM), '"tls" is true or false'),
+        (with_(tls=True), '"tls" lacks "ca": --ca FILE'),
+        (with_(ca=PEM), '"ca" is for "tls": true, which is not there'),
+        (with_(client_certificate=True), '"client_certificate" is for "tls": true'),
+        (with_(tls=True, ca=PEM[:-50]), '"ca" is no certificate in PEM'),
+        (
+            with_(tls=True, ca=issue(CA, "a", begins=EPOCH).certificate_pem.decode()),
+            '"ca": CN=a is no CA, but the certificate of somebody',
+        ),
+        (
+            with_(tls=True, ca=authority().certificate_pem.decode()),
+            "begins in 2024, and a board has no clock: to it, it is 1970",
+        ),
     ],
 )
 def test_bad(configuration: dict[str, Any], sentence: str) -> None:
@@ -120,6 +141,14 @@ class TestChanges:
     def test_same_content_is_the_same_bytes(self) -> None:
         first = Changes(server="a:1", server_key=KEY, modem={"dialect": "esp_at"}).apply(None)
         assert Changes(server="a:1").apply(first) == first
+
+    def test_ca_makes_it_tls(self, tmp_path: Path) -> None:
+        file = tmp_path / "ca.pem"
+        file.write_text(PEM)
+        changed = json.loads(Changes(ca=file).apply(json.dumps(GOOD).encode()))
+        assert changed == {**GOOD, "tls": True, "ca": PEM}
+        with pytest.raises(ConfigurationError, match="cannot read "):
+            Changes(ca=tmp_path / "nowhere").apply(None)
 
     def test_dialect_of_the_board(self) -> None:
         changed = Changes(server="a:1", server_key=KEY).apply(None, "esp_at")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boards.build import cache, debian, toolchain, unix_arm
+from boards.build import cache, debian, toolchain
 from boards.build.cache import BuildError
 
 CONTENT = b"a package"
@@ -54,7 +54,7 @@ def test_a_file_that_the_archive_has_no_more(archive: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["arm-none-eabi-gcc", "micropython", "qemu-system-arm", "qemu-user"]
+    "name", ["arm-none-eabi-gcc", "micropython", "nginx", "qemu-system-arm", "qemu-user"]
 )
 def test_pins_name_a_place_in_the_pool_and_a_hash(name: str) -> None:
     for place, sha256 in debian.pins(name).items():
@@ -80,6 +80,8 @@ def test_tools_on_path_are_taken_when_asked_for(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("BIRTHKEY_TOOLS", "path")
     assert toolchain.environment("qemu-arm")["PATH"] == str(tmp_path)
+    monkeypatch.setitem(toolchain._ALL, "ldconfig", "libc-bin")
+    assert toolchain.environment("ldconfig")["PATH"] == f"{tmp_path}:/usr/sbin"
 
 
 def test_a_thing_that_failed_to_be_made_is_not_in_the_cache() -> None:
@@ -137,5 +139,8 @@ def test_packages_that_a_point_release_took_away_are_taken_as_they_are_today(
     archive.unlink()
     monkeypatch.setattr(debian, "pins", lambda name: {PLACE: SHA256})
     monkeypatch.setattr(debian, "current", current)
-    assert unix_arm._archives(debian.pins("unix-arm"), tmp_path) == []
-    assert asked == [("package", "trixie", "armhf")]
+    assert debian.fetch_to_run("package", "trixie", "armhf", tmp_path) == []
+    assert toolchain._archives("nginx", tmp_path) == []
+    assert asked == [("package", "trixie", "armhf"), ("package", "bookworm", "amd64")]
+    with pytest.raises(BuildError, match="which is pinned"):
+        toolchain._archives("arm-none-eabi-gcc", tmp_path)

@@ -15,6 +15,7 @@ CFLAGS += -DMICROPY_STACK_SIZE=$(MICROPY_STACK_SIZE)
 MICROPY_VFS_LFS2 := 1
 MICROPY_PY_SSL := 1
 MICROPY_SSL_MBEDTLS := 1
+MICROPY_PY_SSL_ECDSA_SIGN_ALT := 1
 MBEDTLS_CONFIG_FILE := \"boards/emulated/qemu/mbedtls_config.h\"
 
 SRC_C += shared/timeutils/timeutils.c

@@ -10,3 +10,7 @@ extern time_t port_time(time_t *result);
 #define MBEDTLS_ECP_NIST_OPTIM
 
 #include "extmod/mbedtls/mbedtls_config_common.h"
+
+#ifdef SMALL_TLS_BUFFERS
+#include "boards/small_tls_buffers.h"
+#endif

@@ -91,6 +91,14 @@ class Stream(io.IOBase):
         self.pending = False
         self._read_at = ticks_ms()
 
+    def take(self, buffer):
+        """Move received bytes into buffer; give how many."""
+        length = min(len(buffer), self.buffered)
+        if length:
+            memoryview(buffer)[:length] = self._buffer[self._start : self._start + length]
+            self._start += length
+        return length
+
     # Generators.
 
     def send(self, data, timeout_ms=_SEND_MS):
@@ -102,30 +110,38 @@ class Stream(io.IOBase):
             left = ticks_diff(deadline, ticks_ms())
             yield from self._modem.send(self, view[at : at + most], left)
 
-    def receive(self, buffer, timeout_ms):
-        """Fill buffer with what came; give the number of bytes, 0 for none in time.
+    def wait(self, least, timeout_ms):
+        """Wait until so many bytes can be taken; give whether they can.
 
-        Raises ModemClosed when the peer closed and everything has been read.
+        Raises ModemClosed when the peer closed and no more will come.
         """
         deadline = ticks_add(ticks_ms(), timeout_ms)
         while True:
             self._modem.pump()
-            length = self._take(buffer)
-            if length:
-                return length
+            if self.buffered >= least:
+                return True
             if self._due():
                 yield from self._modem.read(self)
                 continue
             self.check()
             if ticks_diff(deadline, ticks_ms()) <= 0:
-                return 0
+                return False
             yield
+
+    def receive(self, buffer, timeout_ms):
+        """Fill buffer with what came; give the number of bytes, 0 for none in time.
+
+        Raises ModemClosed when the peer closed and everything has been read.
+        """
+        if (yield from self.wait(1, timeout_ms)):
+            return self.take(buffer)
+        return 0
 
     def close(self):
         """Close the connection; never raises."""
         return self._modem.close(self)
 
-    # MicroPython's stream protocol, for TLS: synchronous, with errors as numbers.
+    # MicroPython's stream protocol, for libraries that want it: synchronous, errors as numbers.
 
     def readinto(self, buffer):
         """Give n, None for nothing yet, -104 for closed, -110 past the deadline; never 0."""
@@ -133,13 +149,13 @@ class Stream(io.IOBase):
             self._modem.pump()
             if not self.buffered and self._due() and not self._modem.busy:
                 run(self._modem.read(self))
-            length = self._take(buffer)
+            length = self.take(buffer)
             if length:
                 return length
             if not self.connected and not (self.pending and self.failure is None):
                 return -_ECONNRESET
             return -_ETIMEDOUT if self._late() else None
-        except Exception as error:  # TLS must see a number, whatever happened
+        except Exception as error:  # the caller may be C code, which must see a number
             self.fail(ModemClosed(str(error)))
             return -_ECONNRESET
 
@@ -171,13 +187,6 @@ class Stream(io.IOBase):
             self.released = True  # the finaliser may be calling, and the heap be locked
             return 0
         return -_EINVAL
-
-    def _take(self, buffer):
-        length = min(len(buffer), self.buffered)
-        if length:
-            memoryview(buffer)[:length] = self._buffer[self._start : self._start + length]
-            self._start += length
-        return length
 
     def _due(self):
         if self.failure is not None:
