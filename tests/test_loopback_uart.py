@@ -109,4 +109,4 @@ def test_readings_reach_the_registry_over_a_serial_port(registry: Registry, tmp_
     assert len(modem.frames) == 4
     assert not any(device_id in frame or b"temperature" in frame for frame in modem.frames)
     assert 'AT+CWJAP="a \\"b\\"\\, c","back\\\\slash"' in modem.commands
-    assert 'AT+CIPSTART=0,"TCP","iot.example.com",7155' in modem.commands
+    assert 'AT+CIPSTART=0,"TCP","iot.example.com",7155,120' in modem.commands

@@ -38,7 +38,7 @@ RESET = (b"AT+RST\r\n", OK + b"\x00\xfe\x80\r\nready\r\n")
 
 
 def start(link: int = 0) -> tuple[bytes, bytes]:
-    command = b'AT+CIPSTART=%d,"TCP","example.org",7000\r\n' % link
+    command = b'AT+CIPSTART=%d,"TCP","example.org",7000,120\r\n' % link
     return (command, b"%d,CONNECT\r\n" % link + OK)
 
 

@@ -28,6 +28,7 @@ class Open:
     kind: str  # "TCP" or "UDP"
     host: str
     port: int
+    keep_alive: int = 0  # seconds between probes of an idle TCP connection; 0: none
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class Parameters:
             raise Refused
         return value
 
+    def optional(self, low: int, high: int, default: int) -> int:
+        """The next one, as `integer`; `default` when there is none. Raises Refused."""
+        return self.integer(low, high) if self._values else default
+
     def text(self) -> str:
         """The next one, unescaped. Raises Refused unless it is a string."""
         value = self._values.pop(0) if self._values else None

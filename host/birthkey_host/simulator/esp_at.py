@@ -292,6 +292,7 @@ class Interpreter:
     def _start(self, parameters: Parameters) -> str | None:
         number = self._number(parameters)
         kind, host, port = parameters.text(), parameters.text(), parameters.integer(1, 65535)
+        keep_alive = parameters.optional(0, 7200, 0) if kind == "TCP" else 0
         if kind not in ("TCP", "UDP") or not host.isascii() or not 1 <= len(host) <= 64:
             raise Refused
         if number in self._links:
@@ -300,7 +301,7 @@ class Interpreter:
             raise Refused("no ip")
         self._links[number] = Link(kind, host, port)
         self._mode, self._target = _Mode.BUSY, number
-        self._actions.append(Open(number, kind, host, port))
+        self._actions.append(Open(number, kind, host, port, keep_alive))
         return None
 
     def _send(self, parameters: Parameters) -> str | None:

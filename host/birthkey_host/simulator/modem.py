@@ -209,7 +209,7 @@ class Simulator:
         try:
             if self.refuse_network:
                 raise ConnectionRefusedError
-            connection = await connect(action.kind, action.host, action.port, self._names, window)
+            connection = await connect(action, self._names, window)
         except OSError as error:
             del self._sessions[number]
             reason = "DNS Fail" if isinstance(error, socket.gaierror) else ""

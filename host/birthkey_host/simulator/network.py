@@ -8,6 +8,8 @@ import struct
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 
+from .actions import Open
+
 CONNECT_SECONDS = 10.0
 _TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
@@ -68,19 +70,23 @@ async def resolve(host: str, names: Mapping[str, str] | None) -> str:
     return str(found[0][4][0])
 
 
-async def connect(
-    kind: str, host: str, port: int, names: Mapping[str, str] | None, window: int
-) -> Connection:
+async def connect(wanted: Open, names: Mapping[str, str] | None, window: int) -> Connection:
     """Open a connection whose receive buffer has `window` bytes. Raises OSError."""
-    address = await resolve(host, names)
-    sock = socket.socket(socket.AF_INET, _TYPES[kind])
+    address = await resolve(wanted.host, names)
+    sock = socket.socket(socket.AF_INET, _TYPES[wanted.kind])
     try:
         sock.setblocking(False)
-        if kind == "TCP":
+        if wanted.kind == "TCP":
+            if wanted.keep_alive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):
+                    if hasattr(socket, option):  # their names differ between systems
+                        number = getattr(socket, option)
+                        sock.setsockopt(socket.IPPROTO_TCP, number, wanted.keep_alive)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(CONNECT_SECONDS):
-            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            await asyncio.get_running_loop().sock_connect(sock, (address, wanted.port))
         return Connection(sock)
     except BaseException:
         sock.close()

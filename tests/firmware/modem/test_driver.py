@@ -31,7 +31,7 @@ def test_an_unknown_dialect_is_refused_with_those_that_exist(device: Interpreter
 
 
 def test_an_unknown_option_is_refused_with_those_that_exist(device: Interpreter) -> None:
-    with pytest.raises(TypeError, match=r"'apn'.*buffer_size, ssid, password"):
+    with pytest.raises(TypeError, match=r"'apn'.*buffer_size, ssid, password, keep_alive_s"):
         device.call("modem.scripted:Bench", [], {"apn": "internet"})
 
 
@@ -75,6 +75,12 @@ def test_an_unknown_protocol_is_refused_with_those_that_exist(bench: Make) -> No
         bench([]).connect("example.org", 7000, "SSL")
 
 
+@pytest.mark.parametrize("seconds", [-1, 7201, "60", None])
+def test_a_keep_alive_outside_its_range_is_refused(device: Interpreter, seconds: Any) -> None:
+    with pytest.raises(ValueError, match="keep_alive_s must be 0 to 7200"):
+        device.call("birthkey.modem.dialects.esp_at:Dialect", None, "", seconds)
+
+
 # Bringing up
 
 
@@ -83,6 +89,12 @@ def test_a_modem_is_brought_up_once(bench: Make) -> None:
     made = bench([AT, *setup(), start(), udp])
     assert made.connect() == 0
     assert made.connect("10.0.0.1", 9, "UDP") == 1
+
+
+def test_a_connection_is_kept_alive_as_often_as_is_wanted(bench: Make) -> None:
+    command, answer = start()
+    often = (command.replace(b"120", b"30"), answer)
+    assert bench([AT, *setup(), often], {"keep_alive_s": 30}).connect() == 0
 
 
 def test_everything_works_with_a_uart_that_takes_and_gives_single_bytes(bench: Make) -> None:

@@ -183,6 +183,8 @@ def test_an_open_connection_is_not_opened_again(online: Bench) -> None:
         b'0,"TCP","%b",80' % (b"h" * 65),
         b'0,"TCP","h\xc3\xb6st",80',
         b"0,TCP,host,80",
+        b'0,"TCP","host",80,7201',
+        b'0,"TCP","host",80,"60"',
     ],
 )
 def test_opening_with_wrong_parameters_is_refused(online: Bench, parameters: bytes) -> None:

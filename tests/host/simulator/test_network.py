@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 import socket
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birthkey_host.simulator import ESP_AT_2, NONOS_1_7, Firmware, Simulator
+from birthkey_host.simulator.actions import Open
+from birthkey_host.simulator.network import connect
 from sockets import port_of, receive
 
 if TYPE_CHECKING:
@@ -133,6 +136,25 @@ def test_a_refused_connection_is_an_error(plug_in: PlugIn, listener: socket.sock
     listener.close()
     start = b'AT+CIPSTART=2,"TCP","127.0.0.1",%d\r\n' % port
     assert board.say(start, b"CLOSED\r\n") == ERROR + b"2,CLOSED\r\n"
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_an_idle_connection_is_kept_alive_as_the_board_wants(
+    listener: socket.socket, seconds: int
+) -> None:
+    async def probes() -> tuple[int, int]:
+        connection = await connect(
+            Open(0, "TCP", "127.0.0.1", port_of(listener), seconds), None, 8192
+        )
+        sock = connection._socket
+        found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        every = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+        connection.close()
+        return found, every
+
+    on, every = asyncio.run(probes())
+    assert bool(on) is bool(seconds)
+    assert not on or every == seconds
 
 
 def test_names_are_the_given_ones_only(plug_in: PlugIn, listener: socket.socket) -> None:

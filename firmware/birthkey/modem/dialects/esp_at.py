@@ -8,6 +8,8 @@ _LINKS = const(5)
 _JOIN_MS = const(30_000)  # the module itself gives up after 15 s, then DHCP
 _OPEN_MS = const(30_000)
 _CLOSE_MS = const(10_000)
+# Gateways forget what is idle for minutes: many home routers after five.
+_KEEP_ALIVE_S = const(120)
 
 _REFUSALS = {
     1: "the connection timed out: check the signal",
@@ -24,9 +26,13 @@ def _quoted(name, text, most):
 
 
 class Dialect:
-    """ESP-AT; joins the access point `ssid`, or leaves the network alone without one."""
+    """ESP-AT; joins the access point `ssid`, or leaves the network alone without one.
 
-    OPTIONS = ("ssid", "password")
+    An idle TCP connection is kept alive by a packet of the module's every `keep_alive_s`
+    seconds, 0 to 7200; 0 for none.
+    """
+
+    OPTIONS = ("ssid", "password", "keep_alive_s")
     LINE_LIMIT = 256
     LINKS = _LINKS
     SEND_MAX = 2048
@@ -48,8 +54,11 @@ class Dialect:
         (b"+IPD,", ord(":"), 2, 1, 2920),
     )
 
-    def __init__(self, ssid=None, password=""):
+    def __init__(self, ssid=None, password="", keep_alive_s=_KEEP_ALIVE_S):
+        if not isinstance(keep_alive_s, int) or not 0 <= keep_alive_s <= 7200:
+            raise ValueError("keep_alive_s must be 0 to 7200")
         self._join = None
+        self._keep_alive_s = keep_alive_s
         self.passive = False  # the modem keeps received data until they are asked for
         if ssid:
             self._ssid = ssid
@@ -74,6 +83,8 @@ class Dialect:
 
     def open(self, modem, link, protocol, host, port):
         line = 'AT+CIPSTART=%d,"%s","%s",%d' % (link, protocol, host, port)
+        if protocol == "TCP":
+            line += ",%d" % self._keep_alive_s
         return modem.command(line, _OPEN_MS, ServerUnreachable)
 
     def send(self, modem, link, data, timeout_ms):
