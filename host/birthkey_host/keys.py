@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from birthkey_host import cose
+from birthkey_host import cose, files
 
 
 class ServerKey:
@@ -51,15 +51,7 @@ class ServerKey:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(path)  # half a key would be in the way of the next attempt
-            raise
+        files.write(Path(path), data, replace=False)
 
     def __repr__(self) -> str:
         return f"ServerKey({self.server_id.hex()})"

@@ -10,6 +10,7 @@ import typer
 from birthkey_host.cli import (
     audit,
     bad_keys,
+    ca,
     claims,
     devices,
     factory,
@@ -65,6 +66,7 @@ for name, command in (
 
 app.add_typer(claims.app, name="claim")
 app.add_typer(bad_keys.app, name="bad-key")
+app.add_typer(ca.app, name="ca")
 
 
 def main() -> None:

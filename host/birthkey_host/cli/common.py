@@ -17,6 +17,7 @@ from rich.text import Text
 from sqlalchemy import URL
 from typer.core import TyperGroup
 
+from birthkey_host.certificates import CaError
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
@@ -29,12 +30,12 @@ Label = Annotated[
 
 
 class Commands(TyperGroup):
-    """Turns what the registry refuses into a sentence."""
+    """Turns what the registry or the CA refuses into a sentence."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except RegistryError as error:
+        except (RegistryError, CaError) as error:
             fail(str(error))
 
 
