@@ -22,6 +22,7 @@ TRANSIENT = {
     "unknown-device": "the server does not know this board (any more): it enrols again",
     "stale-boot": "the server has seen a later boot of this board: its key was copied, or its "
     "flash was restored from a copy",
+    "tls-required": "the server takes readings over TLS only: this board must be set up for it",
 }
 
 # A final reason lets the board drop the message.

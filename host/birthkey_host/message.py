@@ -37,6 +37,7 @@ class Reason(StrEnum):
     SUSPENDED = "suspended"
     UNKNOWN_DEVICE = "unknown-device"
     STALE_BOOT = "stale-boot"
+    TLS_REQUIRED = "tls-required"
     OLD = "old"
     TYPE = "type"
     MALFORMED = "malformed"
@@ -52,6 +53,7 @@ class Reason(StrEnum):
             Reason.SUSPENDED,
             Reason.UNKNOWN_DEVICE,
             Reason.STALE_BOOT,
+            Reason.TLS_REQUIRED,
         )
 
 

@@ -78,7 +78,7 @@ def test_a_message_has_at_most_3800_bytes() -> None:
 
 def test_some_reasons_are_transient() -> None:
     assert {reason.value for reason in Reason if reason.transient} == {
-        "pending", "busy", "suspended", "unknown-device", "stale-boot",
+        "pending", "busy", "suspended", "unknown-device", "stale-boot", "tls-required",
     }  # fmt: skip
     assert {reason.value for reason in Reason if not reason.transient} == {
         "old", "type", "malformed", "revoked", "cloned",

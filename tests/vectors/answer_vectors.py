@@ -22,6 +22,7 @@ REASONS = {
     "suspended": "transient",
     "unknown-device": "transient",
     "stale-boot": "transient",
+    "tls-required": "transient",
     "old": "final",
     "type": "final",
     "malformed": "final",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +18,16 @@ from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
+from birthkey_host.server.certificate import CertificateError, CertificateFile
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.tcp import TcpServer
+from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
+
+TLS = "127.0.0.1:7156"
+
+Listener = tuple[str, int, CertificateFile | None]
+"""Host, port, and what TLS needs there."""
 
 
 def init(context: typer.Context) -> None:
@@ -60,41 +70,107 @@ def serve(
     quota: Annotated[
         int, typer.Option(min=1, help="Frames kept of one device; it is told busy at more.")
     ] = QUOTA,
+    tls: Annotated[bool, typer.Option("--tls", help="Listen for TLS too.")] = False,
+    tls_listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"Where to listen for TLS.  [default: {TLS}]"),
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Key, certificate and chain in one PEM file.  [default: tls.pem in the home]",
+        ),
+    ] = None,
+    client_certificates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help=f"Whether boards prove their birth key to TLS: {', '.join(ClientCertificates)}."
+            "  [default: none]",
+        ),
+    ] = None,
+    require_tls: Annotated[
+        bool,
+        typer.Option(
+            "--require-tls", help="Take readings over TLS only; --tls goes without saying."
+        ),
+    ] = False,
     serial: Annotated[
         str | None,
         typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
     ] = None,
     baudrate: Annotated[int, typer.Option(min=1, help="Of the serial port.")] = 115200,
 ) -> None:
-    """Serve boards over TCP, or one on a serial port, until SIGINT or SIGTERM."""
+    """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM."""
     place: Place = context.obj
-    host, port = _address(listen)
+    details = {
+        "--tls-listen": tls_listen,
+        "--certificate": certificate,
+        "--client-certificates": client_certificates,
+    }
+    for option, value in {**details, "--tls": tls, "--require-tls": require_tls}.items():
+        if serial is not None and value:
+            fail(f"{option} does not go with --serial: there is no network in between", code=2)
+    for option, value in details.items():
+        if value is not None and not (tls or require_tls):
+            fail(f"{option} is about TLS: give --tls or --require-tls, too", code=2)
+    plain = _address(listen)
+    secure = _address(tls_listen or TLS)
+    clients = _client_certificates(client_certificates or ClientCertificates.NONE)
     try:
         chosen = policy_named(policy)
     except ValueError as error:
         fail(str(error), code=2)
     key = place.server_key()
+    listeners: list[Listener] = [(*plain, None)]
+    if tls or require_tls:
+        listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=quota) as registry:
-        pipeline = Pipeline(Verifier([key], registry.lookup), registry, chosen)
+        verifier = Verifier([key], registry.lookup)
+        pipeline = Pipeline(verifier, registry, chosen, require_tls=require_tls)
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
-            return
-        try:
-            asyncio.run(_serve(TcpServer(pipeline), host, port))
-        except OSError as error:
-            fail(f"cannot listen on {listen}: {error.strerror or error}")
+        else:
+            asyncio.run(_serve(TcpServer(pipeline), listeners))
 
 
-async def _serve(server: TcpServer, host: str, port: int) -> None:
+def _client_certificates(when: str) -> ClientCertificates:
+    try:
+        return ClientCertificates(when)
+    except ValueError:
+        fail(
+            f"no --client-certificates {when!r}; there are: {', '.join(ClientCertificates)}", code=2
+        )
+
+
+def _certificate(path: Path, clients: ClientCertificates) -> CertificateFile:
+    try:
+        return CertificateFile(path, partial(make_context, clients=clients))
+    except CertificateError as error:
+        fail(str(error))
+
+
+async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    for name, real_port in await server.start(host, port):
-        typer.echo(f"listening on {_join(name, real_port)}")
-    await stop.wait()
-    await server.stop()
+    lines = []
+    try:
+        for host, port, certificate in listeners:
+            what = "listening on" if certificate is None else "listening for TLS on"
+            try:
+                addresses = await server.start(host, port, certificate)
+            except OSError as error:
+                fail(f"cannot listen on {_join(host, port)}: {error.strerror or error}")
+            lines += [f"{what} {_join(*address)}" for address in addresses]
+        for line in lines:
+            typer.echo(line)
+        await stop.wait()
+    finally:
+        await server.stop()
 
 
 def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:

@@ -170,9 +170,9 @@ class Admission(Generic[T]):
         self._known.put(device_id, header.enc, header.number)
         return True
 
-    def charge(self, request: Request[T], cost: float, now: float) -> None:
-        """This frame came to nothing, and took `cost` seconds."""
-        self._debts.charge(request.origin, cost, now)
+    def charge(self, origin: str, cost: float, now: float) -> None:
+        """A frame or a handshake from there came to nothing, and took `cost` seconds."""
+        self._debts.charge(origin, cost, now)
 
     def _rank(self, header: Header | None, origin: str, proven: bool, now: float) -> Rank:
         if header is None or header.server_id not in self._server_ids:

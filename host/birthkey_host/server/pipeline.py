@@ -19,6 +19,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """What is known of a frame's sender before the frame is opened."""
+
+    source: str
+    """Its address, or the port that it is on."""
+    tls: bool = False
+    """Whether the frame came over TLS."""
+    device_id: bytes | None = None
+    """The device whose birth key it has proven to TLS: nobody else may speak there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """What became of a frame."""
 
@@ -31,7 +43,10 @@ class Served:
 
 
 class Pipeline:
-    """Takes frames one at a time, from one thread. `clock` returns Unix seconds."""
+    """Takes frames one at a time, from one thread. `clock` returns Unix seconds.
+
+    `require_tls`: what came without TLS is refused as `tls-required`, and leaves no trace.
+    """
 
     def __init__(
         self,
@@ -40,12 +55,14 @@ class Pipeline:
         policy: Policy,
         *,
         quota: QuotaLimits | None = None,
+        require_tls: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
         self._registry = registry
         self._policy = policy
         self._quota = Quota(quota)
+        self._require_tls = require_tls
         self._clock = clock
         self.lines = Lines(log)
         """Where refusals are logged."""
@@ -65,11 +82,11 @@ class Pipeline:
 
     def handle(self, frame: bytes, source: str) -> bytes | None:
         """The answer for `source`, or None for silence. What is acknowledged is on the disk."""
-        return self.serve(frame, source).answer
+        return self.serve(frame, Sender(source)).answer
 
-    def serve(self, frame: bytes, source: str) -> Served:
+    def serve(self, frame: bytes, sender: Sender) -> Served:
         """As `handle`, and who sent it."""
-        now = self._clock()
+        now, source = self._clock(), sender.source
         try:
             outcome = self._verifier.receive(frame, source=source, now=now)
         except FrameError as error:
@@ -82,32 +99,41 @@ class Pipeline:
                 logging.ERROR, source, "registry", "dropped a frame from %s: %s", source, error
             )
             return Served(None)
-        verdict, detail = self._decide(outcome, now)
-        name = outcome.device_id.hex()
+        if sender.device_id not in (None, outcome.device_id):
+            self._refuse("policy: the TLS connection is another device's", "", outcome)
+            return Served(None, charged=True)
+        verdict, detail = self._decide(outcome, sender, now)
         if verdict.reason is not None:
-            what = f"{verdict.layer}: {verdict.reason}"
-            self.lines.write(
-                logging.WARNING,
-                source,
-                what,
-                "refused %s from %s, device %s",
-                f"{what}: {detail}" if detail else what,
-                source,
-                name,
-            )
+            self._refuse(f"{verdict.layer}: {verdict.reason}", detail, outcome)
             # Only too many enrols make a server busy by their senders' fault.
             charged = verdict.reason is not Reason.BUSY or outcome.enrol is not None
             return Served(outcome.answer(verdict), charged=charged)
         if verdict.stored:
             boot, sequence = divmod(outcome.message.counter, 1 << 32)
+            name = outcome.device_id.hex()
             log.info("stored %d:%d from %s, device %s", boot, sequence, source, name)
         return Served(outcome.answer(verdict), outcome.device_id)
 
-    def _decide(self, outcome: Outcome, now: float) -> tuple[Verdict, str]:
+    def _refuse(self, what: str, detail: str, outcome: Outcome) -> None:
+        """Log that a frame is refused."""
+        self.lines.write(
+            logging.WARNING,
+            outcome.source,
+            what,
+            "refused %s from %s, device %s",
+            f"{what}: {detail}" if detail else what,
+            outcome.source,
+            outcome.device_id.hex(),
+        )
+
+    def _decide(self, outcome: Outcome, sender: Sender, now: float) -> tuple[Verdict, str]:
         """The verdict, and why in a sentence, if there is more to say than its reason."""
         device_id, counter = outcome.device_id, outcome.message.counter
         if outcome.refusal is Reason.UNKNOWN_DEVICE:  # the registry has just said so
             return Verdict(outcome.refusal, newest=0, stored=False), outcome.detail
+        if outcome.refusal is None and self._require_tls and not sender.tls:
+            newest = self._quota.newest(device_id)
+            return Verdict(Reason.TLS_REQUIRED, newest, stored=False), "it came without TLS"
         if outcome.refusal is None and self._quota.refuses(device_id, counter, now):
             newest = self._quota.newest(device_id)
             return Verdict(Reason.BUSY, newest, stored=False), "it has sent too many messages"

@@ -1,9 +1,9 @@
-"""Frames over TCP: each follows its length, two bytes, big-endian (docs/protocol.md).
+"""Frames over TCP or TLS: each follows its length, two bytes, big-endian (docs/protocol.md).
 
 A connection is served strictly in order: a frame is read, handled and answered before the next is
 read. So a board that sends faster than it is served is slowed down by TCP, and none can queue
 more than one frame for the one thread that does the work. Whose turn it is there, `admission`
-says; who has to go when there are too many connections, `places` says.
+says; who has to go when there are too many connections, `places` says. All listeners share both.
 """
 
 from __future__ import annotations
@@ -14,21 +14,29 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+from birthkey_host.cose import MAX_FRAME
 from birthkey_host.server.admission import Admission, AdmissionLimits, Request, origin
+from birthkey_host.server.certificate import CertificateFile
+from birthkey_host.server.connection import (
+    RECEIVED,
+    BadLength,
+    Connection,
+    PlainStream,
+    Stream,
+    tune,
+)
 from birthkey_host.server.lines import Lines
-from birthkey_host.server.pipeline import Served
+from birthkey_host.server.pipeline import Sender, Served
 from birthkey_host.server.places import Full, Places
+from birthkey_host.server.tls import TlsError, TlsStream
 
 log = logging.getLogger(__name__)
 
-MAX_FRAME = 4096
-
 _BACKLOG = 1024  # connections that wait to be accepted; with fewer, a flood drops those of boards
-_RECEIVED = 4 * MAX_FRAME  # bytes that a connection may send ahead
 
 Handle = Callable[[bytes, str], bytes | None]
 
@@ -38,6 +46,8 @@ class Limits:
     """What one stranger may cost. Times in seconds."""
 
     idle: float = 300.0  # between two frames
+    idle_proven: float = 3600.0  # between two frames of a board that has proven itself
+    handshake: float = 60.0  # for all of TLS's, which costs a board seconds of computing
     transfer: float = 10.0  # for a whole frame once it has begun, and for taking an answer
     connections: int = 500  # below the usual limit of 1024 open files
     connections_per_source: int = 100  # many boards may share one address
@@ -60,7 +70,7 @@ class Service(Protocol):
     def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
         """At most `limit` (device id, `enc`) of active devices' newest boots."""
 
-    def serve(self, frame: bytes, source: str) -> Served:
+    def serve(self, frame: bytes, sender: Sender) -> Served:
         """What becomes of a frame; called from one thread."""
 
 
@@ -78,24 +88,13 @@ class _Plain:
     def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
         return ()
 
-    def serve(self, frame: bytes, source: str) -> Served:
-        answer = self._handle(frame, source)
+    def serve(self, frame: bytes, sender: Sender) -> Served:
+        answer = self._handle(frame, sender.source)
         return Served(answer, charged=answer is None)
 
 
-@dataclass(eq=False, slots=True)
-class _Connection:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    source: str
-    origin: str
-    task: asyncio.Task[None]
-    served: asyncio.Future[Served] | None = None  # while a frame of it waits or is handled
-    must_go: str = "the server stops"
-
-
 class TcpServer:
-    """Listens, and passes each frame with its source address to a `Pipeline`.
+    """Listens, and passes each frame with what is known of its sender to a `Pipeline`.
 
     The pipeline runs in a thread of its own, one frame at a time. In its place, a function
     `handle(frame, source)` that returns the answer or None for silence will do; then nobody is
@@ -108,42 +107,51 @@ class TcpServer:
         self._lines = self._service.lines
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry")
         self._working = False
-        self._admission = Admission[_Connection](self._service.server_ids, self._limits.admission)
-        self._places = Places[_Connection](
+        self._admission = Admission[Connection](self._service.server_ids, self._limits.admission)
+        self._places = Places[Connection](
             self._limits.connections, self._limits.connections_per_source
         )
-        self._server: asyncio.Server | None = None
+        self._handshakes = asyncio.Lock()
+        self._listeners: list[asyncio.Server] = []
         self._reporter: asyncio.Task[None] | None = None
-        self._connections: set[_Connection] = set()
+        self._connections: set[Connection] = set()
         self._stopping = False
 
-    async def start(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Listen, and return the addresses of it: a name may have several, port 0 is a free one.
+    async def start(
+        self, host: str, port: int, certificate: CertificateFile | None = None
+    ) -> list[tuple[str, int]]:
+        """Listen, for TLS if there is a `certificate`; once more for each further address.
 
-        Raises `OSError` when an address cannot be used.
+        Returns the addresses of it: a name may have several, port 0 is a free one. Raises
+        `OSError` when one cannot be used.
         """
+        if self._reporter is None:
+            await self._begin()
+        accept = partial(self._serve, certificate)
+        server = await asyncio.start_server(accept, host, port, limit=2 * MAX_FRAME)
+        self._listeners.append(server)
+        for listener in server.sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
+            # asyncio accepts as many in a row as may wait: few should, and many may.
+            with socket.fromfd(listener.fileno(), listener.family, listener.type) as same:
+                same.listen(_BACKLOG)
+        return [listener.getsockname()[:2] for listener in server.sockets]
+
+    async def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         limit = self._limits.admission.known
         for device_id, enc in await loop.run_in_executor(self._worker, self._service.boots, limit):
             self._admission.know(device_id, enc)
-        self._server = await asyncio.start_server(self._serve, host, port, limit=2 * MAX_FRAME)
-        for listener in self._server.sockets:
-            # The system's own choice is megabytes for each connection.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
-            # asyncio accepts as many in a row as may wait: few should, and many may.
-            with socket.fromfd(listener.fileno(), listener.family, listener.type) as same:
-                same.listen(_BACKLOG)
         self._reporter = loop.create_task(self._report())
-        return [listener.getsockname()[:2] for listener in self._server.sockets]
 
     async def stop(self) -> None:
         """Close the listeners, finish the frames that are being handled, close the connections."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in self._connections:
             if connection.served is None:
-                connection.writer.close()
+                connection.stream.close()
         tasks = {connection.task for connection in self._connections}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._limits.drain)
@@ -155,44 +163,76 @@ class TcpServer:
             self._reporter.cancel()
         self._lines.sum_up()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self,
+        certificate: CertificateFile | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         peer = writer.get_extra_info("peername")
         source = str(peer[0]) if peer else "unknown"
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(reader, writer, source, origin(source), task)
+        stream = PlainStream(reader, writer)
+        connection = Connection(stream, Sender(source), origin(source), task)
         if refusal := self._make_room(connection):
             self._log(connection, "connection", "refused a connection from %s: %s", refusal)
-            await self._close(writer)
+            await self._close(stream)
             return
         self._connections.add(connection)
         try:
+            tune(writer, self._limits.idle)
+            if certificate is not None:
+                connection.stream = TlsStream(certificate.context(), reader, writer)
             await self._live(connection)
-            await self._close(writer)
+            await self._close(connection.stream)
         except asyncio.CancelledError:
             self._log(
                 connection, "connection", "cut the connection from %s: %s", connection.must_go
             )
-            writer.transport.abort()
+            connection.stream.abort()
         finally:
             self._places.leave(connection)
             self._connections.remove(connection)
 
-    async def _live(self, connection: _Connection) -> None:
+    async def _live(self, connection: Connection) -> None:
         """Serve a connection until it is over, whatever ends it."""
         try:
+            if isinstance(connection.stream, TlsStream):
+                await self._shake_hands(connection, connection.stream)
             await self._frames(connection)
         except asyncio.IncompleteReadError:
             pass  # the board went away, between two frames or within one
-        except TimeoutError:
+        except BadLength as bad:
+            self._log(connection, "framing", "refused framing: bad length from %s%s", bad)
+        except TlsError as error:
+            self._log(connection, "TLS", "closed the TLS connection from %s: %s", error)
+        except TimeoutError as error:
+            if error.errno is not None:  # the system has given the other side up, not we
+                self._log(connection, "connection", "lost the connection from %s: %s", error)
+                return
             self._log(connection, "connection", "closed the connection from %s: it took too long")
-            connection.writer.transport.abort()
+            connection.stream.abort()
         except OSError as error:
             self._log(connection, "connection", "lost the connection from %s: %s", error)
         except Exception as error:
             self._log(connection, "error", "closed the connection from %s", error=error)
 
-    def _make_room(self, connection: _Connection) -> str | None:
+    async def _shake_hands(self, connection: Connection, stream: TlsStream) -> None:
+        """Raises `TlsError`, and what else its stream raises."""
+        limit = self._limits.handshake
+        try:
+            async with asyncio.timeout(limit) as patience:
+                device_id = await stream.handshake(self._handshakes)
+        except Exception:
+            now = asyncio.get_running_loop().time()
+            self._admission.charge(connection.origin, stream.cost, now)
+            if patience.expired():
+                raise TlsError(f"no TLS handshake within {limit:g} seconds") from None
+            raise
+        connection.sender = replace(connection.sender, tls=True, device_id=device_id)
+
+    def _make_room(self, connection: Connection) -> str | None:
         """Give it a place, another's if it must be; why it gets none, if it does not."""
         if self._stopping:
             return "the server stops"
@@ -205,13 +245,10 @@ class TcpServer:
             victim.task.cancel()
         return None
 
-    async def _frames(self, connection: _Connection) -> None:
+    async def _frames(self, connection: Connection) -> None:
         bad = 0
         while not self._stopping:
-            frame = await self._read(connection.reader)
-            if frame is None:
-                self._log(connection, "framing", "refused framing: bad length from %s")
-                return
+            frame = await self._read(connection)
             answer = (await self._turn(connection, frame)).answer
             if answer is None:
                 bad += 1
@@ -219,11 +256,11 @@ class TcpServer:
                     self._log(connection, "connection", "closed the connection from %s: bad frames")
                     return
                 continue
-            connection.writer.write(len(answer).to_bytes(2, "big") + answer)
+            connection.stream.write(len(answer).to_bytes(2, "big") + answer)
             async with asyncio.timeout(self._limits.transfer):
-                await connection.writer.drain()
+                await connection.stream.drain()
 
-    async def _turn(self, connection: _Connection, frame: bytes) -> Served:
+    async def _turn(self, connection: Connection, frame: bytes) -> Served:
         """Wait for this frame's turn, and for what becomes of it."""
         loop = asyncio.get_running_loop()
         connection.served = loop.create_future()
@@ -250,14 +287,14 @@ class TcpServer:
         handled = loop.run_in_executor(self._worker, self._handle, request)
         handled.add_done_callback(partial(self._handled, request))
 
-    def _handle(self, request: Request[_Connection]) -> tuple[Served, float]:
+    def _handle(self, request: Request[Connection]) -> tuple[Served, float]:
         """What becomes of a frame, and the seconds of the processor that it took. In the thread."""
         began = time.thread_time()
-        served = self._service.serve(request.frame, request.owner.source)
+        served = self._service.serve(request.frame, request.owner.sender)
         return served, time.thread_time() - began
 
     def _handled(
-        self, request: Request[_Connection], handled: asyncio.Future[tuple[Served, float]]
+        self, request: Request[Connection], handled: asyncio.Future[tuple[Served, float]]
     ) -> None:
         self._working = False
         connection = request.owner
@@ -271,32 +308,50 @@ class TcpServer:
             waiting.set_exception(error)
         self._work()
 
-    def _judge(self, request: Request[_Connection], served: Served, cost: float) -> None:
+    def _judge(self, request: Request[Connection], served: Served, cost: float) -> None:
         """What a frame says about its connection and its origin."""
         if served.device_id is not None and self._admission.news(request, served.device_id):
             self._places.prove(request.owner, served.device_id)
         elif served.device_id is not None or served.charged:
             self._places.doubt(request.owner)
-            self._admission.charge(request, cost, asyncio.get_running_loop().time())
+            self._admission.charge(request.origin, cost, asyncio.get_running_loop().time())
 
-    async def _read(self, reader: asyncio.StreamReader) -> bytes | None:
-        """The next frame, or None for a length that no frame has."""
-        async with asyncio.timeout(self._limits.idle):
-            first = await reader.readexactly(1)
+    async def _read(self, connection: Connection) -> bytes:
+        """The next frame. Raises `BadLength`, and what its stream raises."""
+        stream = connection.stream
+        begins = await self._first(connection)
         async with asyncio.timeout(self._limits.transfer):
-            length = int.from_bytes(first + await reader.readexactly(1), "big")
+            begins += await stream.readexactly(1)
+            length = int.from_bytes(begins, "big")
             if not 0 < length <= MAX_FRAME:
-                return None
-            return await reader.readexactly(length)
+                raise BadLength(begins)
+            return await stream.readexactly(length)
 
-    async def _close(self, writer: asyncio.StreamWriter) -> None:
+    async def _first(self, connection: Connection) -> bytes:
+        """The byte that ends the time between two frames.
+
+        A board that has proven itself has longer, for as long as this is its connection.
+        """
+        loop = asyncio.get_running_loop()
+        idle = self._limits.idle
+        end = loop.time() + max(idle, self._limits.idle_proven)
+        while True:
+            try:
+                async with asyncio.timeout_at(min(loop.time() + idle, end)) as patience:
+                    return await connection.stream.readexactly(1)
+            except TimeoutError:
+                is_over = loop.time() >= end or not self._places.proven(connection)
+                if is_over or not patience.expired():
+                    raise
+
+    async def _close(self, stream: Stream) -> None:
         """Close in peace if the board takes what was written to it, else without."""
-        writer.close()
+        stream.close()
         try:
             async with asyncio.timeout(self._limits.transfer):
-                await writer.wait_closed()
+                await stream.wait_closed()
         except TimeoutError:
-            writer.transport.abort()
+            stream.abort()
         except OSError:
             pass  # the other side was faster
 
@@ -307,12 +362,12 @@ class TcpServer:
 
     def _log(
         self,
-        connection: _Connection,
+        connection: Connection,
         what: str,
         line: str,
         *arguments: object,
         error: BaseException | None = None,
     ) -> None:
         level = logging.WARNING if error is None else logging.ERROR
-        source = connection.source
+        source = connection.sender.source
         self._lines.write(level, source, what, line, source, *arguments, error=error)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.serial_link import encode
+from certificates import authority, issue, rsa2048
 from command import Command, grouped
 from processes import ask, running
 from ptys import loopback_uart
 from recording import data
+from sockets import receive
 
 
 class TestInit:
@@ -174,6 +177,137 @@ class TestServe:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             sentence = birthkey.fails("serve", "--listen", address)
+        assert sentence.startswith(f"cannot listen on {address}: ")
+
+
+def ask_over_tls(address: str, trusted: Path, frame: bytes) -> bytes:
+    """Send a frame to HOST:PORT over TLS 1.2, as a board does; the answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(trusted)
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(len(frame).to_bytes(2, "big") + frame)
+        answer = receive(secured, int.from_bytes(receive(secured, 2), "big"))
+        secured.unwrap()
+        return answer
+
+
+class TestServeOverTls:
+    LISTEN = ("--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--policy", "open")
+
+    @pytest.fixture
+    def trusted(self, birthkey: Command) -> Path:
+        """The authority whose certificate the server has in its home."""
+        ca = authority()
+        issue(ca).save(birthkey.home / "tls.pem")
+        return ca.save_certificate(birthkey.home / "ca.pem")
+
+    def test_listens_for_tls_too(
+        self, birthkey: Command, trusted: Path, board: ReferenceDevice
+    ) -> None:
+        home = ("--home", str(birthkey.home))
+        with running(*home, "serve", *self.LISTEN, "--tls") as server:
+            plain, secure = server.line(), server.line()
+            assert re.fullmatch(r"listening on 127\.0\.0\.1:[0-9]+", plain)
+            assert re.fullmatch(r"listening for TLS on 127\.0\.0\.1:[0-9]+", secure)
+            enrol = board.frame(board.enrol("pico", "1.0"))
+            answer = ask_over_tls(secure.split()[-1], trusted, enrol)
+            assert board.open(answer).type == Type.ACKNOWLEDGE
+            answer = ask(plain.split()[-1], board.frame(data(board)))
+            assert board.open(answer).type == Type.ACKNOWLEDGE
+            ended, rest, log = server.stop(signal.SIGTERM)
+        assert (ended, rest) == (0, "")
+        name = board.device_id.hex()
+        assert [line.split(" ", 2)[2] for line in log.splitlines()] == [
+            f"INFO stored 1:0 from 127.0.0.1, device {name}",
+            f"INFO stored 1:1 from 127.0.0.1, device {name}",
+        ]
+
+    def test_may_take_readings_over_tls_only(
+        self, birthkey: Command, trusted: Path, board: ReferenceDevice
+    ) -> None:
+        elsewhere = (birthkey.home / "tls.pem").rename(birthkey.home / "elsewhere.pem")
+        options = ("--require-tls", "--certificate", str(elsewhere))
+        with running("--home", str(birthkey.home), "serve", *self.LISTEN, *options) as server:
+            plain, secure = server.line().split()[-1], server.line().split()[-1]
+            message = board.enrol("pico", "1.0")
+            answer = board.open(ask(plain, board.frame(message)))
+            assert answer.body == {0: 0, 1: "tls-required"}
+            answer = board.open(ask_over_tls(secure, trusted, board.frame(message)))
+            assert answer.type == Type.ACKNOWLEDGE
+
+    def test_may_ask_for_certificates(
+        self, birthkey: Command, trusted: Path, board: ReferenceDevice
+    ) -> None:
+        options = ("--tls", "--client-certificates", "required")
+        with running("--home", str(birthkey.home), "serve", *self.LISTEN, *options) as server:
+            secure = [server.line() for _ in range(2)][1].split()[-1]
+            with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
+                ask_over_tls(secure, trusted, b"a frame")
+            _, _, log = server.stop(signal.SIGTERM)
+        assert log.rstrip().endswith("it shows no certificate, and here each board must")
+
+    def test_missing_certificate(self, birthkey: Command) -> None:
+        assert birthkey.fails("serve", "--tls") == (
+            f"there is no {birthkey.home}/tls.pem; `birthkey ca init` and `birthkey ca issue NAME`"
+            " make it, and --certificate FILE says where another one is"
+        )
+
+    def test_certificate_that_boards_cannot_use(self, birthkey: Command) -> None:
+        path = issue(authority(), key=rsa2048()).save(birthkey.home / "rsa.pem")
+        assert birthkey.fails("serve", "--require-tls", "--certificate", str(path)) == (
+            f"{path} holds a key that is not on P-256: boards do ECDHE-ECDSA on that curve only;"
+            " `birthkey ca issue NAME` makes one"
+        )
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--tls"],
+            ["--require-tls"],
+            ["--tls-listen", "127.0.0.1:0"],
+            ["--certificate", "tls.pem"],
+            ["--client-certificates", "optional"],
+        ],
+        ids=" ".join,
+    )
+    def test_not_on_a_serial_port(self, birthkey: Command, options: list[str]) -> None:
+        sentence = birthkey.fails("serve", "--serial", "/dev/ttyNone", *options, code=2)
+        assert sentence == (
+            f"{options[0]} does not go with --serial: there is no network in between"
+        )
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--tls-listen", "127.0.0.1:0"],
+            ["--certificate", "tls.pem"],
+            ["--client-certificates", "none"],
+        ],
+        ids=" ".join,
+    )
+    def test_not_without_tls(self, birthkey: Command, options: list[str]) -> None:
+        sentence = birthkey.fails("serve", *options, code=2)
+        assert sentence == f"{options[0]} is about TLS: give --tls or --require-tls, too"
+
+    def test_address_that_is_none(self, birthkey: Command) -> None:
+        sentence = birthkey.fails("serve", "--tls", "--tls-listen", "7156", code=2)
+        assert sentence == "'7156' is not HOST:PORT"
+
+    def test_certificates_that_are_none_of_the_choices(self, birthkey: Command) -> None:
+        options = ("--tls", "--client-certificates", "maybe")
+        sentence = birthkey.fails("serve", *options, code=2)
+        assert sentence == ("no --client-certificates 'maybe'; there are: none, optional, required")
+
+    def test_address_in_use(self, birthkey: Command, trusted: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            options = ("--listen", "127.0.0.1:0", "--tls", "--tls-listen", address)
+            sentence = birthkey.fails("serve", *options)
         assert sentence.startswith(f"cannot listen on {address}: ")
 
 

@@ -48,9 +48,7 @@ class Queue(Admission[str]):
         return request.rank
 
     def owe(self, origin: str, cost: float) -> None:
-        request = self.add("debtor", origin=origin)
-        self.withdraw(request)
-        self.charge(request, cost, self.now)
+        self.charge(origin, cost, self.now)
 
     def saw(self, device: int, name: int, number: int) -> bool:
         request = self.add("board", frame(name, number))
@@ -166,7 +164,7 @@ class TestRanks:
     def test_debt_is_not_that_of_the_boot_in_the_frame(self, queue: Queue) -> None:
         queue.know(DEVICES[1], enc(1))
         request = queue.add("bad", frame(1))
-        queue.charge(request, 5.0, queue.now)
+        queue.charge(request.origin, 5.0, queue.now)
         assert queue.rank(frame(1), "good") is Rank.KNOWN
 
     def test_proven_connection_does_not_suffer_for_its_origin(self, queue: Queue) -> None:

@@ -11,7 +11,7 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
-from birthkey_host.server.pipeline import Pipeline, Served
+from birthkey_host.server.pipeline import Pipeline, Sender, Served
 from birthkey_host.server.quota import QuotaLimits
 from birthkey_host.verifier import Verifier
 from recording import count, data, execute
@@ -221,7 +221,7 @@ class TestServed:
 
     @staticmethod
     def serve(pipeline: Pipeline, frame: bytes) -> Served:
-        return pipeline.serve(frame, "192.0.2.1")
+        return pipeline.serve(frame, Sender("192.0.2.1"))
 
     def test_stored_message_names_its_device(
         self, pipeline: Pipeline, enrolled: ReferenceDevice

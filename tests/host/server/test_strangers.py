@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import logging.handlers
 import queue
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from birthkey_host.cose import SealedFrame
 from birthkey_host.server.admission import AdmissionLimits, look
 from birthkey_host.server.lines import LineLimits, Lines
-from birthkey_host.server.pipeline import Served
+from birthkey_host.server.pipeline import Sender, Served
 from birthkey_host.server.tcp import Limits
 from tcp_clients import Client, Network, serving, steps
 
@@ -44,10 +45,10 @@ class Desk:
     def boots(self, limit: int) -> list[tuple[bytes, bytes]]:
         return [(bytes([name]) * 16, b"\x04" + bytes([name]) * 64) for name in self.known[:limit]]
 
-    def serve(self, data: bytes, source: str) -> Served:
+    def serve(self, data: bytes, sender: Sender) -> Served:
         self.entered.set()
         assert self.open.wait(10)
-        self.order.append(source.removeprefix("127.0.0."))
+        self.order.append(sender.source.removeprefix("127.0.0."))
         header = look(data)
         name = header.enc[1] if header else None
         if name in BOARDS:
@@ -78,8 +79,8 @@ async def client(network: Network, last: int) -> Client:
     client = await network.connect(local_addr=(f"127.0.0.{last}", 0))
     name = client.writer.get_extra_info("sockname")
     while not client.reader.at_eof():
-        served = [one.writer.get_extra_info("peername") for one in network.server._connections]
-        if name in served:
+        served = [connection.stream._writer for connection in network.server._connections]
+        if name in [writer.get_extra_info("peername") for writer in served]:
             break
         await asyncio.sleep(0.001)
     return client
@@ -354,3 +355,43 @@ async def test_little_is_taken_ahead_of_a_connection(network: Network, desk: Des
                     taken += pourer.send(b"\x10\x00" * 10_000)
             await asyncio.sleep(0.01)
     assert 8192 < taken < 80_000
+
+
+@among_strangers(Limits(idle=0.1, idle_proven=0.6))
+async def test_board_that_works_may_be_idle_for_longer(network: Network, desk: Desk) -> None:
+    board, stranger = await client(network, 2), await client(network, 3)
+    await works(board, 1, 0)
+    await stranger.closed()
+    await asyncio.sleep(0.15)
+    await works(board, 1, 1)
+    began = asyncio.get_running_loop().time()
+    await board.closed()
+    assert 0.5 < asyncio.get_running_loop().time() - began < 5
+
+
+@among_strangers(Limits(idle=0.1, idle_proven=60))
+async def test_only_the_last_connection_of_a_device_may_be_idle_for_longer(
+    network: Network, desk: Desk
+) -> None:
+    first, second = await client(network, 2), await client(network, 3)
+    await works(first, 1, 0)
+    await works(second, 1, 1)
+    await first.closed()
+    await works(second, 1, 2)
+
+
+@among_strangers(Limits(idle=0.05))
+async def test_connection_that_the_system_gives_up(network: Network, desk: Desk) -> None:
+    """It raises TimeoutError too, and again each time: not to be taken for the end of a wait."""
+    records = queue.SimpleQueue[logging.LogRecord]()
+    desk.log.addHandler(logging.handlers.QueueHandler(records))
+    board = await client(network, 2)
+    await works(board, 1, 0)
+    [connection] = network.server._connections
+    assert network.server._places.proven(connection)
+    dead = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+    connection.stream._writer.transport._fatal_error(dead)
+    while network.server._connections:
+        await asyncio.sleep(0.005)
+    line = f"lost the connection from 127.0.0.2: {dead}"
+    assert [records.get().getMessage() for _ in range(records.qsize())] == [line]

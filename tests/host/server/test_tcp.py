@@ -149,6 +149,17 @@ async def test_idle_time_begins_anew_with_each_frame() -> None:
 
 
 @steps
+async def test_connections_that_are_dead_are_noticed() -> None:
+    async with serving(echo, Limits(idle=123)) as network:
+        client = await network.connect()
+        assert await client.ask(b"one") == b"answer to one"
+        [connection] = network.server._connections
+        server_side = connection.stream._writer.get_extra_info("socket")
+        assert server_side.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert server_side.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 123
+
+
+@steps
 async def test_frame_that_never_ends_is_given_up() -> None:
     async with serving(echo, Limits(transfer=0.2)) as network:
         client = await network.connect()
