@@ -14,7 +14,8 @@ EMULATED := QEMU_MPS2_AN385 QEMU_NETDUINO2 RPI_PICO
 
 help:
 	@echo "make demo       a board makes its key, enrols and delivers readings; attacks are refused"
-	@echo "                BOARD=NAME: on that emulated board; KEEP=1 leaves everything running"
+	@echo "                BOARD=NAME: on that emulated board; TLS=1: through TLS, which ends on it;"
+	@echo "                KEEP=1 leaves everything running"
 	@echo "make test       pytest, ruff, mypy"
 	@echo "make firmware   MicroPython with birthkey for BOARD=NAME, a folder of boards/"
 	@echo "make emulate    boots BOARD=NAME on this computer, with a modem on its UART;"
@@ -41,7 +42,7 @@ $(MPYLIB): $(INSTALLED)
 	@touch $@
 
 demo: $(MPYLIB)
-	$(BIN)/python tests/demo $(if $(BOARD),--board $(BOARD)) $(if $(KEEP),--keep)
+	$(BIN)/python tests/demo $(if $(BOARD),--board $(BOARD)) $(if $(TLS),--tls) $(if $(KEEP),--keep)
 
 # Fetched and built once, kept in ~/.cache/birthkey for all checkouts.
 emulators: $(INSTALLED)

@@ -39,6 +39,8 @@ def first_boot(stage: Stage) -> str:
     stage.board.says("^reading 5 stored$", 30)
     expect("readings stored", stage.server.readings(), 5)
     done("five SenML readings signed, sealed, stored and acknowledged")
+    if stage.tls:
+        done("all of it through TLS, which ends on the board: the modem carries records")
     return born[1]
 
 
@@ -53,15 +55,30 @@ def second_boot(stage: Stage, device_id: str) -> None:
 
 
 def under_attack(stage: Stage, device_id: str) -> None:
-    frame = attacker.changed_on_the_uart(stage)
-    attacker.cut_short(stage, frame)
+    sent = attacker.changed_on_the_uart(stage)
+    attacker.cut_short(stage)
     attacker.signed_by_another(stage, device_id)
     attacker.enrolled_by_another(stage, device_id)
     attacker.sealed_for_another_server(stage)
-    attacker.replayed(stage, frame)
+    attacker.replayed(stage, sent)
     attacker.fake_server(stage)
+    if stage.tls:
+        attacker.without_tls(stage)
     attacker.cloned(stage, device_id)
     attacker.replaced(stage, device_id)
+
+
+def probe(stage: Stage, device_id: str, payloads: list[bytes]) -> None:
+    """What went over the UART in the first boot, beside what the server made of it."""
+    step("What a probe on the UART saw, and what the registry holds")
+    readings = stage.server.messages()[: len(payloads)]
+    for payload, reading in zip(payloads, readings, strict=True):
+        ends = f"{payload[:5].hex(' ')} … {payload[-8:].hex(' ')}"
+        say(f"{ends}  {len(payload)} bytes   {reading}")
+    seen = b"".join(data for _, data in stage.recorded.chunks)
+    for secret in (b"temperature", bytes.fromhex(device_id), device_id.encode()):
+        expect(f"{secret!r} on the UART", seen.count(secret), 0)
+    done(f"in all its {len(seen)} bytes there is no word of a reading, and no id of the board")
 
 
 def keep(stage: Stage) -> None:
@@ -85,16 +102,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave all running at the end")
     parser.add_argument("--board", choices=BOARDS, default="UNIX", help="BOARD= of make")
+    parser.add_argument("--tls", action="store_true", help="all of it through TLS")
     arguments = parser.parse_args()
     began = time.monotonic()
     try:
-        with stage(arguments.board) as running:
+        with stage(arguments.board, arguments.tls) as running:
             device_id = first_boot(running)
+            payloads = running.sent()[-5:]
             second_boot(running, device_id)
             under_attack(running, device_id)
             step("What the registry knows")
             running.server.show("devices")
             running.server.show("messages")
+            probe(running, device_id, payloads)
             took = time.monotonic() - began
             console.print(f"\n[bold green]Every step went as told[/], in {took:.0f} s.")
             if arguments.keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 
@@ -10,37 +11,50 @@ from stage import Stage, StepFailed, done, expect, say, step
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Enrol, Type
 from birthkey_host.reference_device import ReferenceDevice
+from birthkey_host.simulator import Direction
+
+# Types of records, RFC 5246 section 6.2.1: the first byte of each.
+TLS_HANDSHAKE, TLS_DATA = 22, 23
 
 
-def changed_on_the_uart(stage: Stage) -> bytes:
-    """Gives the frame that the board sent in its stead."""
+def changed_on_the_uart(stage: Stage) -> list[bytes]:
+    """Gives what the board sent in its stead: a frame, or all of a connection through TLS."""
     step("An attacker changes one byte of a frame on the UART")
     before = stage.server.readings()
-    frames: list[bytes] = []
+    sent: list[bytes] = []
+    frames = 0
 
     def change_first(payload: bytes) -> bytes:
-        frames.append(payload[2:])
-        if len(frames) > 1:
+        nonlocal frames
+        if payload[0] == TLS_HANDSHAKE and len(sent) and sent[-1][0] == TLS_DATA:
+            sent.clear()  # of a new connection, only
+        sent.append(payload)
+        frames += payload[0] != TLS_HANDSHAKE
+        if frames > 1 or payload[0] == TLS_HANDSHAKE:
             return payload
         return payload[:-20] + bytes([payload[-20] ^ 1]) + payload[-19:]
 
     stage.modem.on_uplink = change_first
     stage.server.refusals()
     stage.board.start(count=1)
-    refused = stage.refused()
-    expect("refusing layer", [layer for layer, _ in refused], ["seal"])
-    done(f"refused by layer {refused[0][0]}: {refused[0][1]}")
+    if stage.tls:
+        done(f"TLS ends it: {stage.server.logged('changed on its way')}")
+    else:
+        refused = stage.refused()
+        expect("refusing layer", [layer for layer, _ in refused], ["seal"])
+        done(f"refused by layer {refused[0][0]}: {refused[0][1]}")
     stage.board.says("^all readings stored$", 30)
     stage.modem.on_uplink = None
-    expect("frames sent", len(frames), 2)
+    expect("frames sent", frames, 2)
     expect("readings stored", stage.server.readings(), before + 1)
     done("nothing is lost: the board sealed its reading anew, and it was stored")
-    return frames[1]
+    return sent
 
 
-def cut_short(stage: Stage, frame: bytes) -> None:
+def cut_short(stage: Stage) -> None:
     step("A frame is cut short on the way")
-    _refused(stage, frame[:-1], "cbor")
+    board = _board(stage)
+    _refused(stage, board.frame(board.message(Type.DATA, {"t": 99.9}))[:-1], "cbor")
 
 
 def signed_by_another(stage: Stage, device_id: str) -> None:
@@ -65,13 +79,22 @@ def sealed_for_another_server(stage: Stage) -> None:
     _refused(stage, lost.frame(lost.message(Type.DATA, {"t": 99.9})), "seal")
 
 
-def replayed(stage: Stage, frame: bytes) -> None:
-    step("A recorded frame is sent again, from another connection")
+def replayed(stage: Stage, sent: list[bytes]) -> None:
+    """All that can be recorded on the UART: `sent`."""
     before = stage.server.readings()
-    if stage.server.send(frame) is None:
-        raise StepFailed("replay: no answer")
+    if stage.tls:
+        step("A recorded connection is sent again, byte by byte")
+        with stage.server.connect() as connection, contextlib.suppress(OSError):
+            for payload in sent:
+                connection.sendall(payload)
+                connection.recv(4096)
+        done(f"TLS ends it: {stage.server.logged('changed on its way|makes no sense')}")
+    else:
+        step("A recorded frame is sent again, from another connection")
+        if stage.server.send(sent[-1][2:]) is None:
+            raise StepFailed("replay: no answer")
+        done("stored once: the server answered again, under a seal that only the board can open")
     expect("readings stored", stage.server.readings(), before)
-    done("stored once: the server answered again, under a seal that only the board can open")
 
 
 def fake_server(stage: Stage) -> None:
@@ -79,13 +102,36 @@ def fake_server(stage: Stage) -> None:
     fake = stage.new_server("fake-server")
     before = stage.server.readings()
     stage.board.start(count=1, server=fake.address)
-    stage.board.says("is the server's key the right one", 40)
-    [(layer, reason), *_] = fake.refusals()
-    expect("refusing layer", layer, "seal")
-    done(f"it cannot read what it gets: {reason}")
-    done("the board believes no answer of it, and keeps its reading")
+    if stage.tls:
+        stage.board.says("signed by none of the CAs that this board trusts", 40)
+        done("the board refuses its certificate: another CA signed it, and nothing was sent")
+    else:
+        stage.board.says("is the server's key the right one", 40)
+        [(layer, reason), *_] = fake.refusals()
+        expect("refusing layer", layer, "seal")
+        done(f"it cannot read what it gets: {reason}")
+        done("the board believes no answer of it, and keeps its reading")
     expect("readings stored", stage.server.readings(), before)
     stage.board.kill()
+    stage.board.configuration["server"] = stage.server.address
+
+
+def without_tls(stage: Stage) -> None:
+    step("The network leads the board to where there is no TLS")
+    before = len(stage.recorded.bytes_of(Direction.FROM_BOARD))
+    stage.board.start(count=1, server=stage.server.plain)
+    stage.board.says("does it speak TLS on this port", 40)
+    stage.board.kill()
+    sent = stage.recorded.bytes_of(Direction.FROM_BOARD)[before:]
+    expect("records of data sent", sent.count(bytes((TLS_DATA, 3, 3))), 0)
+    done("a board that is set up for TLS speaks TLS, or not at all")
+    step("A board that nobody has told of TLS")
+    board = stage.new_board("board-without-tls")
+    del board.configuration["tls"], board.configuration["ca"]
+    board.start(count=1, server=stage.server.plain)
+    told = board.says("(tls-required: .*)$", 30)[1]
+    done(f"the server refuses it, and says why: {told}")
+    board.kill()
     stage.board.configuration["server"] = stage.server.address
 
 
