@@ -22,6 +22,7 @@ from OpenSSL import SSL, crypto
 from birthkey_host import cose
 from birthkey_host.server.certificate import Certificate
 
+_HEADER = 5
 _CHUNK = 4096  # bytes that OpenSSL is handed at once
 _RECORD = 4096  # bytes in a record; there are boards that take no more
 _HANDSHAKE = 32 * 1024  # bytes that a peer may send before it has proven anything
@@ -122,6 +123,7 @@ class TlsStream:
         self._tls = SSL.Connection(context, None)
         self._tls.set_app_data(self._client)
         self._tls.set_accept_state()
+        self._record = bytearray()  # what has come of one that is not whole
         self.cost = 0.0
         """Seconds of the processor that the handshake has taken."""
 
@@ -154,7 +156,7 @@ class TlsStream:
         """That many bytes.
 
         Raises `IncompleteReadError` when TLS has come to its end before, `TlsError` when the
-        connection ended without that or what came was changed on its way, or `OSError`.
+        connection was cut in the middle of them or what came was changed on its way, or `OSError`.
         """
         data = bytearray()
         while len(data) < count:
@@ -162,7 +164,9 @@ class TlsStream:
                 data += self._tls.recv(count - len(data))
             except SSL.WantReadError:
                 if not await self._receive():
-                    if self._writer.is_closing():  # we have ended it ourselves
+                    # We have ended it ourselves, or a board has, between two records: no
+                    # close_notify comes from MicroPython's TLS, and a frame that is whole says so.
+                    if self._writer.is_closing() or not (data or self._record):
                         raise asyncio.IncompleteReadError(bytes(data), count) from None
                     raise TlsError(
                         "it was cut: the connection has ended, and TLS has not (no close_notify)"
@@ -227,6 +231,12 @@ class TlsStream:
         await self.drain()
         if data := await self._reader.read(_CHUNK):
             self._tls.bio_write(data)
+            self._record += data
+            while len(self._record) >= _HEADER:  # RFC 8446 section 5.1: type, version, length
+                size = _HEADER + int.from_bytes(self._record[3:_HEADER], "big")
+                if len(self._record) < size:
+                    break
+                del self._record[:size]
         return data
 
     def _flush(self) -> None:
