@@ -9,6 +9,7 @@ import json
 import random
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +18,13 @@ from rich.table import Table
 from boards.emulated.emulator import Emulator
 from boards.emulated.qemu import INSTRUCTIONS_PER_TICK, Mps2, Netduino2
 from boards.emulated.rp2040 import Rp2040
+from certificates import authority, issue, p256
 
-ON_BOARD = Path(__file__).with_name("on_board.py")
+HERE = Path(__file__).parent
+# What runs on the board, in this order; each leaves its ticks.
+ON_BOARD = ("on_board.py", "tls_on_board.py")
+_BYTES = "bytes "  # begins the name of what is no ticks
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CYCLES_PER_TICK = 125  # time.ticks_cpu of ports/rp2 counts microseconds, at 125 MHz
 
 
@@ -44,12 +50,26 @@ def count(wanted: Count) -> dict[str, int]:
         folder = Path(name)
         board = _repeatable(wanted.kind, folder)
         _run(board)
-        with board.filesystem() as flash, flash.open("boot.py", "w") as file:
-            file.write(ON_BOARD.read_text())
-        _run(board)
-        with board.filesystem() as flash, flash.open("ticks.json") as file:
-            found = json.load(file)
-    return {name: ticks * wanted.per_tick for name, ticks in found.items()}
+        with board.filesystem() as flash, flash.open("tls.json", "w") as file:
+            json.dump(_certificates(), file)
+        found = {}
+        for program in ON_BOARD:
+            with board.filesystem() as flash, flash.open("boot.py", "w") as file:
+                file.write((HERE / program).read_text())
+            _run(board)
+            with board.filesystem() as flash, flash.open("ticks.json") as file:
+                found |= json.load(file)
+    return {
+        name.removeprefix(_BYTES): number * (1 if name.startswith(_BYTES) else wanted.per_tick)
+        for name, number in found.items()
+    }
+
+
+def _certificates() -> dict[str, str]:
+    """A CA and a server's certificate that are the same in every run, in DER."""
+    ca = authority(key=p256(b"\1" * 32), begins=_EPOCH, repeatable=True)
+    server = issue(ca, "birthkey.example", key=p256(b"\2" * 32), begins=_EPOCH, repeatable=True)
+    return {"ca": ca.der.hex(), "certificate": server.der.hex(), "key": server.key_der.hex()}
 
 
 def _run(board: Emulator) -> None:
@@ -72,9 +92,15 @@ def run(console: Console) -> dict[str, float]:
     counted = {suffix: count(wanted) for suffix, wanted in COUNTS.items()}
     heads = [f"{wanted.kind.name}, {wanted.unit}" for wanted in COUNTS.values()]
     table = Table("millions", *heads)
+    sizes = Table("bytes", *(wanted.kind.name for wanted in COUNTS.values()))
     for name in counted["m3"]:
-        table.add_row(name, *(f"{figures[name] / 1e6:.3f}" for figures in counted.values()))
+        row = [figures[name] for figures in counted.values()]
+        if name.endswith((".up", ".down", ".heap")):
+            sizes.add_row(name, *map(str, row))
+        else:
+            table.add_row(name, *(f"{figure / 1e6:.3f}" for figure in row))
     console.print(table)
+    console.print(sizes)
     return {
         f"{name}.{suffix}": figure
         for suffix, figures in counted.items()

@@ -53,6 +53,15 @@ class Issued:
         )
 
     @property
+    def key_der(self) -> bytes:
+        """ECPrivateKey (RFC 5915) or its like."""
+        return self.key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+
+    @property
     def pem(self) -> bytes:
         """Key, certificate and chain, as a server reads them from one file."""
         return self.key_pem + self.certificate_pem + self.chain_pem
@@ -91,14 +100,15 @@ def authority(
     key: Key | None = None,
     begins: datetime = BEGINS,
     ends: datetime = ENDS,
+    repeatable: bool = False,
 ) -> Issued:
-    """A root, or an authority below `issuer`."""
+    """A root, or an authority below `issuer`; `repeatable`: the same bytes each time."""
     key = key or p256()
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=True, path_length=None), True),
         (_usage(certificates=True), True),
     ]
-    return _make(name, key, issuer, begins, ends, extensions)
+    return _make(name, key, issuer, begins, ends, extensions, repeatable)
 
 
 def issue(
@@ -107,6 +117,7 @@ def issue(
     key: Key | None = None,
     begins: datetime = BEGINS,
     ends: datetime = ENDS,
+    repeatable: bool = False,
 ) -> Issued:
     """A server's certificate for DNS names and IP addresses; the first is its common name too.
 
@@ -120,7 +131,7 @@ def issue(
         (x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.SubjectAlternativeName([_alternative(name) for name in names]), False),
     ]
-    return _make(names[0], key, issuer, begins, ends, extensions)
+    return _make(names[0], key, issuer, begins, ends, extensions, repeatable)
 
 
 def self_signed(key: Key, name: str = "birthkey") -> Issued:
@@ -135,6 +146,7 @@ def _make(
     begins: datetime,
     ends: datetime,
     extensions: list[tuple[x509.ExtensionType, bool]],
+    repeatable: bool = False,
 ) -> Issued:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -142,7 +154,7 @@ def _make(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(1 if repeatable else x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)
     )
@@ -150,7 +162,7 @@ def _make(
         builder = builder.add_extension(extension, critical)
     signer = issuer.key if issuer else key
     algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    certificate = builder.sign(signer, algorithm)
+    certificate = builder.sign(signer, algorithm, ecdsa_deterministic=repeatable or None)
     if issuer is None:
         return Issued(certificate, key)
     is_root = issuer.certificate.subject == issuer.certificate.issuer
