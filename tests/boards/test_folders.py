@@ -171,6 +171,26 @@ class TestStm32:
         # All that stands between this and a build is the HAL.
         assert "No rule to make target '../../lib/stm32lib/" in said
 
+    def test_tls(self, board: str, tmp_path: Path) -> None:
+        """Where there is flash for it, with buffers that 128 KiB of RAM can spare."""
+        said = self.make(board, tmp_path, "-pn")
+        has_tls = re.search("^MICROPY_PY_SSL = 1$", said, re.MULTILINE) is not None
+        assert has_tls is (board == "NUCLEO_L476RG")
+        if not has_tls:
+            return
+        assert "-Wl,--wrap=mbedtls_ecdsa_write_signature" in said
+        found = sources()
+        ran = subprocess.run(
+            ["arm-none-eabi-gcc", "-E", "-dM", f"-I{found.top}", f"-I{found.top}/ports/stm32"]
+            + [str(firmware.BOARDS / "stm32" / "mbedtls_config.h")],
+            env=firmware.tools(found),
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "#define MBEDTLS_SSL_IN_CONTENT_LEN (4096)\n" in ran.stdout
+        assert "#define MBEDTLS_SSL_OUT_CONTENT_LEN (2048)\n" in ran.stdout
+
     def test_pins_are_upstreams(self, board: str, tmp_path: Path) -> None:
         made = tmp_path / f"pins_{board}.c"
         said = self.make(board, tmp_path, str(made))

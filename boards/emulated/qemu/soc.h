@@ -51,6 +51,9 @@ static inline int soc_uart_receive(uint32_t base) {
 
 static inline void soc_uart_receive_interrupt(uint32_t base, int on) {
     REGISTER(base + 0x08) = 1 | 2 | (on ? 8 : 0);
+    if (!on) {
+        REGISTER(base + 0x0c) = 2; // INTCLEAR: what is not read must not interrupt for ever
+    }
 }
 
 static inline int soc_uart_ready(uint32_t base) {
