@@ -79,7 +79,9 @@ def image(board: str) -> Image:
     # Makefiles know what follows from a changed source, but not from a changed option: a folder
     # to build in serves for one set of options.
     options = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
-    place = f"{board}-{cache.key(cache.hash_of(options, ROOT), str(found.top), compiler)}"
+    # And for one checkout: upstream's tool compiles a module again only if its file is newer.
+    folders = str(ROOT), str(found.top)
+    place = f"{board}-{cache.key(cache.hash_of(options, ROOT), *folders, compiler)}"
 
     def make(target: Path) -> None:
         work = cache.home() / "work" / place
