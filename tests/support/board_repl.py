@@ -13,6 +13,7 @@ TESTS = Path(__file__).parents[1]
 ON_BOARD = {
     "device_worker.py": "support/device_worker.py",
     "emulated/on_board.py": "emulated/on_board.py",
+    "emulated/tls_client.py": "emulated/tls_client.py",
     "firmware/crypto/on_device.py": "firmware/crypto/on_device.py",
     "vectors/board.py": "vectors/board.py",
 }

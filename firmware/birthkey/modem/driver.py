@@ -300,6 +300,7 @@ class Modem:
     def _wake(self):
         """Send AT until it is answered: the first ones may meet a modem that sleeps or boots."""
         self._waking = True
+        self.pump()  # what came before it is no answer: the OK of a prompt, perhaps
         self._heard = self._understood = False
         self._failure = None
         self._engine.reset()

@@ -39,19 +39,24 @@ _CERTIFICATE = (
     ("future", "it is not valid yet, by this board's clock"),
 )
 
-# Errors of mbed TLS (include/mbedtls/ssl.h), without their sign.
+# Errors of mbed TLS (include/mbedtls/error.h), without their sign. The last 7 bits are those of
+# a module below the one that the others are of: numbers, ASN.1.
+_OUT_OF_MEMORY = (0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180, 0x7F00)
+_OUT_OF_MEMORY_BELOW = (0x10, 0x6A)
+_CERTIFICATES = const(0x2080)  # X.509, then keys, RSA and elliptic curves
+_CERTIFICATES_END = const(0x5000)
 _ERRORS = {
     0x6600: "a parameter of the handshake is forbidden",
     0x6E00: "the server takes none of this board's ciphers",
     0x6E80: "the server speaks another version of TLS",
     0x7080: "the server speaks another version of TLS",
+    0x7100: "a message of the handshake makes no sense: it was changed on its way",
     0x7180: "a record was changed on its way",
     0x7200: "what came is no record of TLS: another service answers there, or it was changed "
     "on its way",
     0x7300: "a message of the handshake makes no sense: it was changed on its way",
     0x7700: "a message came out of turn",
     0x7780: "the server ended it with an alert: its log says why",
-    0x7F00: "memory ran out",
 }
 
 
@@ -102,6 +107,9 @@ class Tls:
                     "this firmware's TLS cannot let birthkey sign (MICROPY_PY_SSL_ECDSA_SIGN_ALT): "
                     "a client certificate would put the birth key at risk"
                 )
+        self._kept = None
+        self._size = self._measure()
+        self._keep()
 
     def connect(self, host, port):
         """Connect, and shake hands; give the TlsStream. Raises ModemError.
@@ -110,7 +118,7 @@ class Tls:
         then nothing was sent.
         """
         wire = _Wire(self._out)
-        stream = TlsStream(self._wrap(wire, host), wire, host)
+        stream = TlsStream(self._wrap(wire, host), wire, host, self._keep)
         try:
             wire.stream = yield from self._link.connect(host, port)
             yield from stream.handshake(self._handshake_ms)
@@ -122,8 +130,35 @@ class Tls:
             raise
         return stream
 
+    def _measure(self):
+        """How many bytes of heap TLS's buffers take."""
+        gc.collect()
+        free = free_heap()
+        try:
+            socket = self._context.wrap_socket(
+                _Wire(self._out), server_hostname="", do_handshake_on_connect=False
+            )
+        except (MemoryError, OSError):
+            return 0
+        size = free - free_heap()
+        socket.close()
+        return size
+
+    def _keep(self):
+        """Keep the buffers' place while nothing is connected.
+
+        A heap that is in use for long has no piece of that size any more, however much is free.
+        """
+        for _ in range(2):
+            try:
+                self._kept = bytearray(self._size)
+                return
+            except MemoryError:
+                gc.collect()
+
     def _wrap(self, wire, host):
         """A TLS socket over `wire`; TlsError when memory does not suffice for a handshake."""
+        self._kept = None
         gc.collect()
         try:
             socket = self._context.wrap_socket(
@@ -140,6 +175,8 @@ class Tls:
             return socket
         if socket:
             socket.close()
+            free = free_heap()  # with what its buffers take
+        self._keep()
         raise TlsError(
             "Too little memory for TLS: %d bytes of heap are free, and it needs its buffers in "
             "one piece each, then %d more for the handshake." % (free, _HANDSHAKE_HEAP)
@@ -149,8 +186,9 @@ class Tls:
 class TlsStream:
     """One connection; made by `Tls.connect`. Like the modem's Stream, its methods are steps."""
 
-    def __init__(self, socket, wire, host):
+    def __init__(self, socket, wire, host, closed):
         self._socket = socket
+        self._closed = closed  # called when its memory is free
         self._wire = wire
         self._host = host
         self._failed = False
@@ -207,17 +245,22 @@ class TlsStream:
 
     def close(self):
         """Close the connection; never raises."""
-        self._failed = True
-        self._socket.close()
+        self._end()
         if self._wire.stream is not None:
             yield from self._wire.stream.close()
 
     def abandon(self):
         """Have the modem close the connection when it makes the next one."""
-        self._failed = True
-        self._socket.close()
+        self._end()
         if self._wire.stream is not None:
             self._wire.stream.released = True
+
+    def _end(self):
+        self._failed = True
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            self._socket.close()
+            closed()
 
     def _look(self, early):
         """Go on with the handshake; True once it is over. Reading is what drives it."""
@@ -232,6 +275,7 @@ class TlsStream:
         """
         wire = self._wire
         stream = wire.stream
+        late = False
         while True:
             try:
                 given = call(buffer)
@@ -246,13 +290,19 @@ class TlsStream:
             yield from stream.send(wire.taken(), max(ticks_diff(deadline, ticks_ms()), 1))
             if given is not None:
                 return given
+            # One last look past the deadline: whoever sends without end, and nothing that counts,
+            # is not waited for.
+            if late:
+                return None
             left = ticks_diff(deadline, ticks_ms())
+            late = left <= 0
             if not full and not (yield from stream.wait(wire.wanted, max(left, 0))):
                 return None
 
     def _broken(self, sentence):
         self._failed = True
-        return TlsError("TLS with %s: %s." % (self._host, sentence))
+        end = "" if sentence[-1] == "?" else "."
+        return TlsError("TLS with %s: %s%s" % (self._host, sentence, end))
 
 
 class _Wire(io.IOBase):
@@ -317,7 +367,7 @@ class _Wire(io.IOBase):
 def _explained(error, host):
     """What an error of MicroPython's `tls` means."""
     if isinstance(error, MemoryError):
-        return _ERRORS[0x7F00]
+        return "memory ran out"
     if isinstance(error, ValueError):
         found = [
             meaning % host if "%s" in meaning else meaning
@@ -327,4 +377,15 @@ def _explained(error, host):
         reasons = found or [line for line in str(error).split("\n") if line]
         return "the server's certificate is refused: " + "; ".join(reasons)
     number = abs(error.args[0])
+    if (
+        number == _ENOMEM
+        or number & 0xFF80 in _OUT_OF_MEMORY
+        or number & 0x7F in _OUT_OF_MEMORY_BELOW
+    ):
+        return "memory ran out"
+    if _CERTIFICATES <= number < _CERTIFICATES_END:
+        return (
+            "the server's certificate, or a key or a signature of the handshake, is wrong: it "
+            "was changed on its way"
+        )
     return _ERRORS.get(number, "it failed with error 0x%04X of mbed TLS" % number)

@@ -358,6 +358,15 @@ def test_a_command_given_up_half_way_leads_to_a_reset(connected: Make) -> None:
     assert made.connect() == 1
 
 
+def test_the_prompt_of_a_send_given_up_is_no_answer_to_the_next_command(connected: Make) -> None:
+    made = connected([(b"AT+CIPSEND=0,5\r\n", b"", 5, OK + b"\r\n> ")])
+    made.start("send", b"hello")
+    made.cancel()
+    made.wait(10)
+    made.then([SILENT_AT, AT, RESET, AT, *setup(), start(1)])
+    assert made.connect() == 1
+
+
 def test_a_forgotten_command_does_not_block_the_modem_for_ever(connected: Make) -> None:
     made = connected([(b"AT+CIPSEND=0,5\r\n", OK)])
     made.start("send", b"hello")

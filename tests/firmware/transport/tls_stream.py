@@ -1,0 +1,156 @@
+"""Parts of birthkey.transport.tls with stand-ins for TLS and for the modem; runs on the device."""
+
+from birthkey import Device
+from birthkey._port import run, ticks_diff, ticks_ms
+from birthkey.transport import tls
+
+
+class Stream:
+    """What a TlsStream needs of the modem's Stream."""
+
+    def __init__(self, endless=False):
+        self.sent = []
+        self.released = self.closed = False
+        self.connected = True
+        self.failure = None
+        self._data = b""
+        self._endless = endless
+
+    @property
+    def buffered(self):
+        return len(self._data)
+
+    def come(self, data):
+        self._data += data
+
+    def take(self, buffer):
+        piece = self._data[: len(buffer)]
+        buffer[: len(piece)] = piece
+        self._data = self._data[len(piece) :]
+        return len(piece)
+
+    def send(self, data, timeout_ms=0):
+        if len(data):
+            self.sent.append(bytes(data))
+        yield
+
+    def wait(self, least, timeout_ms):
+        yield
+        return self._endless
+
+    def close(self):
+        self.closed = True
+        yield
+
+
+class Wire:
+    """A _Wire, and the stream that it reads from."""
+
+    def __init__(self, out=64):
+        self._wire = tls._Wire(memoryview(bytearray(out)))
+        self._wire.stream = Stream()
+
+    def come(self, data):
+        self._wire.stream.come(data)
+
+    def readinto(self, size):
+        """What TLS gets that asks for so many bytes; None for nothing yet."""
+        buffer = bytearray(size)
+        length = self._wire.readinto(buffer)
+        return None if length is None else bytes(buffer[:length])
+
+    def write(self, data):
+        return self._wire.write(data)
+
+    def taken(self):
+        return bytes(self._wire.taken())
+
+    def full(self):
+        return self._wire.full
+
+    def wanted(self):
+        return self._wire.wanted
+
+    def shaken(self):
+        return self._wire.shaken
+
+
+class Socket:
+    """TLS that gives, one after the other, what it is told to; the last one for ever."""
+
+    def __init__(self, given, wire):
+        self.calls = []
+        self.closed = False
+        self._given = given
+        self._wire = wire
+
+    def _give(self, data):
+        self.calls.append(bytes(data))
+        given = self._given.pop(0) if len(self._given) > 1 else self._given[0]
+        if isinstance(given, bytes):  # records that go out, and nothing yet
+            self._wire.write(given)
+            return None
+        if isinstance(given, str):
+            kind, _, text = given.partition(":")
+            errors = {"memory": MemoryError, "value": ValueError, "os": OSError}
+            raise errors[kind](int(text) if kind == "os" else text)
+        return given
+
+    def readinto(self, buffer):
+        return self._give(buffer)
+
+    def write(self, data):
+        return self._give(data)
+
+    def close(self):
+        self.closed = True
+
+
+class Bench:
+    """A TlsStream over them."""
+
+    def __init__(self, given, endless=False):
+        wire = tls._Wire(memoryview(bytearray(64)))
+        self._stream = wire.stream = Stream(endless)
+        self._socket = Socket(given, wire)
+        self._tls = tls.TlsStream(self._socket, wire, "example.org", lambda: None)
+
+    def handshake(self, timeout_ms):
+        run(self._tls.handshake(timeout_ms))
+
+    def send(self, data, timeout_ms=1000):
+        run(self._tls.send(data, timeout_ms))
+
+    def receive(self, timeout_ms):
+        """What it gave, and how many milliseconds that took."""
+        began = ticks_ms()
+        length = run(self._tls.receive(bytearray(8), timeout_ms))
+        return length, ticks_diff(ticks_ms(), began)
+
+    def abandon(self):
+        self._tls.abandon()
+
+    def close(self):
+        run(self._tls.close())
+
+    def calls(self):
+        """The bytes that TLS was given to send, each time."""
+        return self._socket.calls
+
+    def sent(self):
+        return self._stream.sent
+
+    def state(self):
+        """Whether it is connected, TLS closed, and the connection closed or let go."""
+        stream = self._stream
+        return self._tls.connected, self._socket.closed, stream.closed, stream.released
+
+
+def make_device(options, receives=False):
+    """Construct a Device that lacks everything else; its link is a transport if it `receives`."""
+    Device(Transport() if receives else None, server_key="", **options)
+
+
+class Transport:
+    def receive(self):
+        """There is nothing."""
