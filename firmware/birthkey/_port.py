@@ -62,6 +62,21 @@ except ImportError:
 OS_RANDOM = sys.platform in ("linux", "darwin")
 
 
+def set_clock(seconds):
+    """Set the board's clock to Unix seconds, in UTC; False where it has none to set."""
+    try:
+        from machine import RTC
+    except ImportError:
+        return False
+    # Some ports count from 2000.
+    if time.gmtime(0)[0] == 2000:
+        seconds -= 946684800
+    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
+    # STM32 takes 1 to 7 for Monday to Sunday, the others reckon it themselves.
+    RTC().datetime((year, month, day, weekday + 1, hour, minute, second, 0))
+    return True
+
+
 def free_heap():
     """Bytes of heap that are free; 0x7FFFFFFF where nobody counts them."""
     return gc.mem_free() if hasattr(gc, "mem_free") else 0x7FFFFFFF

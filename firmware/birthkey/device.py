@@ -3,7 +3,7 @@
 from binascii import unhexlify
 
 from birthkey import message
-from birthkey._port import arun, const, run, ticks_add, ticks_diff, ticks_ms
+from birthkey._port import arun, const, run, set_clock, ticks_add, ticks_diff, ticks_ms
 from birthkey.cose import thumbprint
 from birthkey.crypto import entropy
 from birthkey.enrolment import Enrolment
@@ -18,6 +18,9 @@ _ANSWER_MS = const(10000)
 _FIRST_RETRY_MS = const(1000)
 _MOST_RETRY_MS = const(60000)
 _SILENCES_BEFORE_BACKUP = const(3)
+_COMMAND_MS = const(100)  # for the first byte of a command, behind an acknowledgement
+_EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
+_LATEST = const(4102444800)
 
 
 class Refused(Exception):
@@ -76,7 +79,7 @@ class Device:
             keys.append(_public_key(backup_key))
         if claim is not None:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
-        store = Keystore(path)
+        self._store = store = Keystore(path)
         self._identity = Identity(store, sources or entropy.SOURCES, personalisation)
         self._enrolment = Enrolment(store, thumbprint(keys[0])[:16])
         self._session = Session(self._identity, keys)
@@ -94,6 +97,11 @@ class Device:
         self._enrol = None
         self._clone_status = None
         self._told = 0
+        self._handler = None
+        self._commands = None
+        self._result = None  # the status that tells what came of a command
+        self._question = None  # the status that asks for the time
+        self._time = None
         self._silences = 0
         self._waited_ms = 0
         self.problem = None
@@ -157,15 +165,57 @@ class Device:
 
     def deliver_steps(self, wait_ms):
         """`deliver` as a generator that yields whenever it has to wait."""
+        return self._converse(wait_ms, False)
+
+    def on_command(self, handler):
+        """Have `handler(body)` carry out commands, each once: `body` is a map of the server's.
+
+        What it returns goes back as the result: None, a bool, a number, text or a map, of at
+        most 512 bytes. So does what it raises. It runs within `send`, `deliver` and `sync_time`;
+        one that restarts the board leaves the server with an outcome unknown.
+        """
+        self._handler = handler
+
+    def sync_time(self, wait_ms=15000):
+        """Ask the server for the time, and set the board's clock if it has one.
+
+        Unix seconds, which are as late as the answer was: at most 10 s; or False when none
+        came in time: `problem` says why. Raises Refused.
+        """
+        return run(self.sync_time_steps(wait_ms))
+
+    async def async_time(self, wait_ms=15000):
+        """`sync_time` for asyncio."""
+        return await arun(self.sync_time_steps(wait_ms))
+
+    def sync_time_steps(self, wait_ms):
+        """`sync_time` as a generator that yields whenever it has to wait."""
+        self._time = None
+        if not (yield from self._converse(wait_ms, True)):
+            return False
+        set_clock(self._time)
+        return self._time
+
+    def _converse(self, wait_ms, asks):
+        """Deliver all that waits; or ask for the time, and for nothing else."""
         deadline = ticks_add(ticks_ms(), wait_ms)
+        acknowledged = False
         try:
             while True:
-                item = self._next()
+                if self._commands and self._commands.waiting:
+                    result = self._commands.obey(self._handler)
+                    self._result = self._outbox.make(message.STATUS, {2: result})
+                item = self._next(asks)
                 if item is None:
-                    return True
+                    if not acknowledged:
+                        return True
+                    acknowledged = False
+                    yield from self._await_command(deadline)
+                    continue
                 now = ticks_ms()
                 if ticks_diff(deadline, now) <= 0:
-                    return False
+                    # Of a command nobody waits here for more than that it is carried out.
+                    return item is self._result and not len(self._outbox)
                 if not self._backoff.ready(now):
                     yield
                     continue
@@ -174,6 +224,8 @@ class Device:
                 except ModemError as error:
                     self.problem = str(error)
                     answered = False
+                self._question = None  # each is asked once
+                acknowledged = answered and not asks
                 if answered:
                     self._backoff.reset()
                 else:
@@ -182,13 +234,18 @@ class Device:
             # Ticks wrap: an age is only known while somebody counts.
             self._session.forget()
 
-    def _next(self):
-        """What is to be sent now: enrolment first, then news of a clone, then readings."""
+    def _next(self, asks):
+        """What is to be sent now: enrolment first, then news of a clone and of a command, then
+        readings; or the question for the time, until there is an answer."""
         if self._enrolment.needed:
             if self._enrol is None:
                 self._enrol = self._outbox.make(message.ENROL, self._enrol_body)
             return self._enrol
-        return self._clone_status or self._outbox.oldest()
+        if asks:
+            if self._question is None and self._time is None:
+                self._question = self._outbox.make(message.STATUS, {3: True})
+            return self._question
+        return self._clone_status or self._result or self._outbox.oldest()
 
     def _exchange(self, item, deadline):
         """Send an item once; True when an answer settled it."""
@@ -214,16 +271,49 @@ class Device:
             frame = yield from self._transport.receive(left)
             if frame is None:
                 continue
-            try:
-                kind, counter, body = self._session.open(frame, ticks_ms())
-            except ValueError:
-                # Anyone on the way can send bytes: not a reason to give up on the answer.
-                self.unopened += 1
-                continue
-            self._watch_for_clone(body[0])
-            if counter == item.counter:
+            opened = self._open(frame)
+            if opened and opened[1] == item.counter:
                 self._silences = self._waited_ms = 0
-                return self._answered(item, kind, body)
+                return self._answered(item, opened[0], opened[2])
+
+    def _open(self, frame):
+        """(type, counter, body) of an answer; None for a command, which is taken, and for noise."""
+        try:
+            kind, counter, body = self._session.open(frame, ticks_ms())
+        except ValueError:
+            # Anyone on the way can send bytes: not a reason to give up on the answer.
+            self.unopened += 1
+            return None
+        self._watch_for_clone(body[0])
+        if kind != message.COMMAND:
+            return kind, counter, body
+        # While a result waits, the server sends its command again, or the next one too early.
+        if self._result is None:
+            if self._commands is None:
+                from birthkey.command import Commands
+
+                self._commands = Commands(self._store)
+            self._commands.take(counter, body[1])
+        return None
+
+    def _await_command(self, deadline):
+        """Take the command that comes right behind an acknowledgement, if one does."""
+        until = ticks_add(ticks_ms(), _COMMAND_MS)
+        patient = False
+        try:
+            while not (self._commands and self._commands.waiting):
+                left = min(ticks_diff(until, ticks_ms()), ticks_diff(deadline, ticks_ms()))
+                if left > 0:
+                    frame = yield from self._transport.receive(left)
+                    if frame is not None:
+                        self._open(frame)
+                elif patient or not self._transport.receiving:
+                    return
+                else:
+                    patient = True
+                    until = ticks_add(ticks_ms(), _ANSWER_MS)
+        except ModemError:
+            pass  # the server closed the connection: all is said
 
     def _silence(self):
         self.problem = "no answer that opens came in %d s: is the server's key the right one?" % (
@@ -237,13 +327,21 @@ class Device:
 
     def _answered(self, item, kind, body):
         """Act on an authentic answer about `item`; True when that settles it."""
-        if kind == message.ACKNOWLEDGE:
+        if kind == message.ACKNOWLEDGE and item is not self._question:
             self.problem = None
             if item is self._enrol:
                 self._enrolment.accepted()
             self._settle(item)
             return True
+        if kind == message.TIME and item is self._question:
+            if not _EARLIEST <= body[1] < _LATEST:
+                self.problem = "the server's clock is wrong: it says %d" % body[1]
+                return False
+            self._time = body[1]
+            self.problem = None
+            return True
         if kind != message.REFUSE:
+            self.problem = "the server's answer is of another kind than the question"
             return False
         reason = body[1]
         if reason in message.TRANSIENT:
@@ -261,6 +359,8 @@ class Device:
             self._enrol = None
         elif item is self._clone_status:
             self._clone_status = None
+        elif item is self._result:
+            self._result = None
         elif item.kind == message.DATA:
             self._outbox.remove(item)
 

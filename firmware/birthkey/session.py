@@ -8,6 +8,7 @@ from birthkey._port import const, ticks_diff
 from birthkey.crypto import hpke
 
 _ANSWER_AGE = const(30000)
+_TIME_AGE = const(10000)
 _MAX_IN_FLIGHT = const(8)
 _LAST_FRAME = const(0xFFFFFFFF)
 
@@ -57,7 +58,7 @@ class Session:
         """(type, counter, body) of an answer.
 
         ValueError when it is not authentic, not to one of the frames of the last
-        30 s, or the second of its kind.
+        30 s (10 s for the time), or the second of its kind.
         """
         answer = cose.Answer(frame)
         for sent in self._in_flight:
@@ -78,6 +79,8 @@ class Session:
                 raise ValueError("a second answer to one frame")
             if counter != sent.counter:
                 raise ValueError("an answer about another message")
+            if kind == message.TIME and ticks_diff(now, sent.sealed_at) > _TIME_AGE:
+                raise ValueError("a time that comes too late")
             sent.answered = True
         return kind, counter, body
 

@@ -23,6 +23,7 @@ from birthkey_host.schema import (
     Floor,
     RegistryError,
     State,
+    StoredCommand,
     StoredMessage,
 )
 
@@ -137,7 +138,7 @@ def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float
         session.delete(device)
     else:
         messages = _erase_messages(session, device, None)
-        for table in (Boot, Evidence):
+        for table in (Boot, Evidence, StoredCommand):
             session.execute(delete_from(table).where(table.device_id == device_id))
         if device.state not in ENDED:
             device.state = State.DELETED
@@ -152,7 +153,8 @@ def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float
 def prune(session: Session, device_id: bytes, *, before: float, who: str, now: float) -> int:
     """Delete what a device sent before a time, Unix seconds, and refuse it as old from then on.
 
-    The number of messages deleted. First frames of earlier boots go with them.
+    The number of messages deleted. First frames of earlier boots go with them, and commands that
+    were over by then.
     """
     device = _known(session, device_id)
     messages = _erase_messages(session, device, before)
@@ -163,6 +165,11 @@ def prune(session: Session, device_id: bytes, *, before: float, who: str, now: f
     )
     assert isinstance(boots, CursorResult)
     device.frames -= messages + boots.rowcount
+    session.execute(
+        delete_from(StoredCommand).where(
+            StoredCommand.device_id == device_id, StoredCommand.closed < before
+        )
+    )
     if messages:
         _event(session, device_id, Action.PRUNED, who, f"messages: {messages}", now)
     return messages

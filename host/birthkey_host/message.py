@@ -14,6 +14,13 @@ from birthkey_host.errors import FrameError
 MAX_MESSAGE = 3800
 """Bytes of an encoded message, so that it fits a frame with its signature and its seal."""
 
+MAX_RESULT = 512
+"""Bytes of a command's encoded result."""
+
+UNKNOWN = "unknown"
+FAILURES = ("failed", "no-handler", UNKNOWN)
+"""What a board says itself, `[failure, sentence]`, where an application's result would stand."""
+
 _LABEL = re.compile(r"[ -~]{1,32}")
 
 
@@ -90,6 +97,15 @@ class Message:
         if not _is_uint(kind) or not _is_uint(counter):
             raise ValueError("a message's type and counter are unsigned integers")
         return cls(kind, counter, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a device is told to do."""
+
+    id: int
+    """Rises per device."""
+    body: dict[int | str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +192,8 @@ def parse_status(body: Value) -> Status:
         _newest(newest, 1)
     if 2 in fields and not (isinstance(result, list) and len(result) == 2 and _is_uint(result[0])):
         raise ValueError("field 2 is not [command id, result]")
+    if isinstance(result, list):
+        _check_result(result[1])
     if 3 in fields and fields[3] is not True:
         raise ValueError("field 3, the wish for the time, can only be true")
     return Status(
@@ -183,6 +201,18 @@ def parse_status(body: Value) -> Status:
         (result[0], result[1]) if isinstance(result, list) and _is_uint(result[0]) else None,
         3 in fields,
     )
+
+
+def _check_result(result: Value) -> None:
+    """What an application may return, or one of `FAILURES` with a sentence."""
+    if isinstance(result, bytes):
+        raise ValueError("field 2, the result is bytes")
+    if isinstance(result, list) and not (
+        len(result) == 2 and result[0] in FAILURES and isinstance(result[1], str)
+    ):
+        raise ValueError("field 2, the result is an array, and no [failure, sentence]")
+    if len(cbor.dumps(result)) > MAX_RESULT:
+        raise ValueError(f"field 2, the result has more than {MAX_RESULT} bytes")
 
 
 def check_data(body: Value) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, claims, events
+from birthkey_host import bad_keys, claims, commands, events
 from birthkey_host.cose import thumbprint
 from birthkey_host.enrolment import Policy
 from birthkey_host.evidence import PROOFS
-from birthkey_host.message import Enrol, Reason
+from birthkey_host.message import Command, Enrol, Reason
 from birthkey_host.schema import (
     Action,
     Approval,
@@ -118,6 +118,7 @@ def _first_contact(
         created=now,
         newest=0,
         frames=0,
+        command_id=0,
     )
     session.add(device)
     session.flush()
@@ -202,7 +203,27 @@ def _store(
         if outcome.enrol is not None:
             _describe(device, outcome.enrol)
             claims.spend(session, device, outcome.enrol.claim, now)
-    return Verdict(reason=None, newest=device.newest, stored=seen is None, device_created=created)
+        if outcome.status is not None and outcome.status.command_result is not None:
+            commands.settle(session, device, outcome.status.command_result, now)
+    return Verdict(
+        reason=None,
+        newest=device.newest,
+        stored=seen is None,
+        device_created=created,
+        command=_command(session, device, outcome, now),
+    )
+
+
+def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:
+    """What follows the acknowledgement.
+
+    Nothing follows the time. Nothing follows an enrol either: a board sends it before a result that
+    waits, which may be about the same id of another database.
+    """
+    asks_time = outcome.status is not None and outcome.status.wants_time
+    if asks_time or outcome.enrol is not None:
+        return None
+    return commands.due(session, device, now)
 
 
 def _describe(device: Device, enrol: Enrol) -> None:

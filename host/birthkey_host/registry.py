@@ -16,7 +16,7 @@ from sqlalchemy import URL, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from birthkey_host import claims, life, recording
+from birthkey_host import claims, commands, life, recording
 from birthkey_host.enrolment import Policy
 from birthkey_host.message import Reason
 from birthkey_host.schema import (
@@ -33,6 +33,7 @@ from birthkey_host.schema import (
     Meta,
     RegistryError,
     State,
+    StoredCommand,
     StoredMessage,
     open_engine,
     sqlite_file,
@@ -199,6 +200,12 @@ class Registry:
         with self._transaction(self._read) as session:
             return list(session.scalars(rows))[::-1]
 
+    def commands(self, device_id: bytes) -> list[StoredCommand]:
+        """The commands to a device, in the order of their ids; `commands.state` reads them."""
+        with self._transaction(self._read) as session:
+            rows = select(StoredCommand).where(StoredCommand.device_id == device_id)
+            return list(session.scalars(rows.order_by(StoredCommand.id)))
+
     def claims(self) -> list[Claim]:
         """The claim codes that were issued, the oldest first."""
         with self._transaction(self._read) as session:
@@ -249,6 +256,18 @@ class Registry:
         """Delete a device's messages, gives their number, and forget it but for its tombstone."""
         with self._transaction(self._write) as session:
             return life.delete(session, device_id, who=who, why=why, now=now)
+
+    def command(
+        self, device_id: bytes, body: object, *, expires: float, who: str, why: str, now: float
+    ) -> StoredCommand:
+        """Have an active device told `body`, a map, with the answer to its next message.
+
+        It is not sent any more from `expires` on. Raises ValueError for what cannot be sent.
+        """
+        with self._transaction(self._write) as session:
+            return commands.queue(
+                session, device_id, body, expires=expires, who=who, why=why, now=now
+            )
 
     def prune(self, device_id: bytes, *, before: float, who: str, now: float) -> int:
         """Delete a device's messages that came before that time, and gives their number."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Double,
     Enum,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -28,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the tables."""
 
 LABEL = 64
@@ -76,6 +77,17 @@ class Action(enum.StrEnum):
     ISSUED = "issued"  # claim codes
     CLAIMED = "claimed"  # it spent a claim code
     BANNED = "banned"  # its key is known to be bad
+    COMMANDED = "commanded"
+
+
+class CommandState(enum.StrEnum):
+    """What is known of a command. The last three are final, but a late result ends `UNKNOWN`."""
+
+    QUEUED = "queued"
+    SENT = "sent"  # at least once; no status has reported it yet
+    DONE = "done"  # its result is there
+    EXPIRED = "expired"  # never sent, and it never will be
+    UNKNOWN = "outcome unknown"  # it was or may have been sent, and no result came in time
 
 
 class Unsigned64(TypeDecorator[int]):
@@ -113,6 +125,7 @@ class Base(DeclarativeBase):
         State: _words(State),
         Proof: _words(Proof),
         Action: _words(Action),
+        CommandState: _words(CommandState),
     }
 
 
@@ -128,8 +141,8 @@ class Meta(Base):
 class Device(Base):
     """A bound key and what is known of its board. `newest`: highest boot seen, 0 for none.
 
-    The row of a deleted device stays, as its tombstone: key, state, `newest` and floors hold for
-    ever, so that nothing that it sent before can be sent again.
+    The row of a deleted device stays, as its tombstone: key, state, `newest`, floors and the last
+    command id hold for ever, so that nothing that was sent before can be sent again.
     """
 
     __tablename__ = "devices"
@@ -147,6 +160,7 @@ class Device(Base):
     last_seen: Mapped[float | None]  # when a message was last stored
     newest: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
+    command_id: Mapped[int] = mapped_column(Unsigned64)  # the last that is taken, 0 for none
 
 
 class Approval(Base):
@@ -229,6 +243,23 @@ class StoredMessage(Frame, Base):
     type: Mapped[int] = mapped_column(Integer)
     message: Mapped[bytes]
     sha256: Mapped[bytes]
+
+
+class StoredCommand(Base):
+    """A command to a device, in CBOR, and the result that its board reported."""
+
+    __tablename__ = "commands"
+    __table_args__ = (Index("commands_by_state", "device_id", "state"),)
+
+    device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
+    id: Mapped[int] = mapped_column(Unsigned64, primary_key=True)
+    body: Mapped[bytes]
+    state: Mapped[CommandState]
+    queued: Mapped[float]
+    expires: Mapped[float]
+    sent: Mapped[float | None]  # for the first time
+    closed: Mapped[float | None]
+    result: Mapped[bytes | None]
 
 
 class Evidence(Frame, Base):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import serial  # type: ignore[import-untyped]
@@ -79,12 +79,13 @@ def _decoded(encoded: bytes) -> bytes | None:
 class SerialLink:
     """Opens a serial port, and passes each frame on it with its name to `handle(frame, source)`.
 
-    `handle` returns the answer or None for silence; `run` calls it, one frame at a time. Raises
-    SerialLinkError when the port cannot be opened, ValueError for a baud rate that it cannot have.
+    `handle` returns the frames that go back, none for silence; `run` calls it, one frame at a time.
+    Raises SerialLinkError when the port cannot be opened, ValueError for a baud rate that it cannot
+    have.
     """
 
     def __init__(
-        self, port: str, handle: Callable[[bytes, str], bytes | None], baudrate: int = 115200
+        self, port: str, handle: Callable[[bytes, str], Sequence[bytes]], baudrate: int = 115200
     ) -> None:
         self._name = port
         self._handle = handle
@@ -143,14 +144,14 @@ class SerialLink:
 
     def _serve(self, frame: bytes) -> None:
         try:
-            answer = self._handle(frame, self._name)
+            answers = self._handle(frame, self._name)
         except Exception:
             log.exception("a frame from %s got no answer", self._name)
             return
-        if answer is None:
+        if not answers:
             return
         try:
-            self._port.write(encode(answer))
+            self._port.write(b"".join(map(encode, answers)))
         except serial.SerialTimeoutException:
             log.warning("the board on %s did not take its answer", self._name)
         except OSError as error:

@@ -19,6 +19,7 @@ from birthkey_host import cbor, cose, hpke, signatures
 from birthkey_host.errors import FrameError, Layer
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import (
+    Command,
     Enrol,
     Message,
     Reason,
@@ -65,6 +66,8 @@ class Verdict:
     stored: bool
     """False for a refused message, and for one that had been stored before."""
     device_created: bool = False
+    command: Command | None = None
+    """What goes down behind the acknowledgement; it is on record as sent."""
 
     @property
     def layer(self) -> Layer | None:
@@ -120,6 +123,13 @@ class Outcome:
             kind = Type.TIME
             body[1] = int(self.now)
         return self.seal(Message(kind, self.message.counter, body))
+
+    def command(self, verdict: Verdict) -> bytes | None:
+        """The sealed command that follows the answer, if one does; only after the commit."""
+        command = verdict.command
+        if command is None:
+            return None
+        return self.seal(Message(Type.COMMAND, command.id, {0: verdict.newest, 1: command.body}))
 
     def seal(self, message: Message) -> bytes:
         """Seal a message that goes down to the sender of this frame, who alone can open it."""

@@ -36,9 +36,10 @@ def layers(layer: str) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Boards try again at once; on the bench nobody has to be spared."""
+    """Boards try again at once, and the network is quick: nobody has to be spared."""
     monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 10)
     monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 20)
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 10)
 
 
 @pytest.fixture

@@ -64,7 +64,11 @@ def over_modem(server: Server) -> Iterator[tuple[str, int]]:
 @contextmanager
 def over_wire(server: Server) -> Iterator[str]:
     """The UART of a board, which the server is at the other end of."""
-    with loopback_uart() as (ours, theirs), SerialLink(ours, server.handle) as link:
+
+    def handle(frame: bytes, source: str) -> list[bytes]:
+        return [server.handle(frame, source)]
+
+    with loopback_uart() as (ours, theirs), SerialLink(ours, handle) as link:
         thread = threading.Thread(target=link.run)
         thread.start()
         try:

@@ -1,7 +1,7 @@
 """`Device` as an application uses it, against the real verifier and registry.
 
-The transport between them is a stand-in that loses, holds and spoils frames on request;
-the modem and real sockets have their own tests.
+The transport between them is a stand-in (`device_network`); the modem and real sockets have their
+own tests. Commands and the time are in test_device_commands.py and test_device_time.py.
 """
 
 from __future__ import annotations
@@ -15,93 +15,14 @@ from typing import Any
 
 import pytest
 
-import birthkey.device
-from birthkey import Device, ModemError, OutboxFull, Refused
+from birthkey import Device, OutboxFull, Refused
 from birthkey_host.enrolment import policy
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.verifier import Verifier
-
-Tamper = Callable[[bytes], bytes | None]
-
-
-class Network:
-    """A server, and the way to it, on which `up` and `down` may change or drop frames."""
-
-    def __init__(self, registry: Registry, key: ServerKey, policy_name: str = "open") -> None:
-        self.registry, self.key = registry, key
-        self.pipeline = Pipeline(Verifier([key], registry.lookup), registry, policy(policy_name))
-        self.up: Tamper = lambda frame: frame
-        self.down: Tamper = lambda frame: frame
-        self.reachable = True
-        self.frames: list[bytes] = []
-
-    def carry(self, frame: bytes) -> bytes | None:
-        self.frames.append(frame)
-        changed = self.up(frame)
-        answer = self.pipeline.handle(changed, "board") if changed else None
-        return self.down(answer) if answer else None
-
-
-class Transport:
-    """What `birthkey.transport.tcp.Tcp` offers, over a Network."""
-
-    def __init__(self, link: Network, host: str, port: int) -> None:
-        self.link, self.connected, self.answers = link, False, list[bytes]()
-
-    def open(self) -> Iterator[None]:
-        yield
-        if not self.link.reachable:
-            raise ModemError("cannot reach the server")
-        self.connected = True
-
-    def send(self, frame: bytes) -> Iterator[None]:
-        yield
-        answer = self.link.carry(frame)
-        if answer:
-            self.answers.append(answer)
-
-    def receive(self, timeout_ms: int) -> Iterator[None]:
-        yield
-        return self.answers.pop(0) if self.answers else None
-
-    def close(self) -> Iterator[None]:
-        self.connected = False
-        self.answers.clear()
-        yield
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "Tcp", Transport)
-    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
-    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 30)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with Registry(f"sqlite:///{tmp_path}/registry.sqlite3") as registry:
-        registry.create()
-        yield registry
-
-
-@pytest.fixture
-def network(registry: Registry) -> Network:
-    return Network(registry, ServerKey.generate())
-
-
-@pytest.fixture
-def start(network: Network, tmp_path: Path) -> Callable[..., Device]:
-    def start(**options: Any) -> Device:
-        options = {"path": str(tmp_path / "board"), "board": "test", **options}
-        key = options.pop("server_key", network.key.public.hex())
-        return Device(network, server=("server", 7155), server_key=key, **options)
-
-    return start
-
+from device_network import Network, Transport
 
 Start = Callable[..., Device]
 

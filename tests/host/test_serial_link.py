@@ -32,7 +32,7 @@ from device import ROOT, device_environment, micropython
 from ptys import Noise, loopback_uart
 from serial_streams import LONGEST, STREAMS, A, B, frames_of, streams, wire
 
-Handle = Callable[[bytes, str], bytes | None]
+Handle = Callable[[bytes, str], list[bytes]]
 
 
 # The decoder
@@ -91,12 +91,16 @@ class Bench:
 
     def ask(self, frame: bytes) -> bytes:
         """The frame that comes back."""
+        [answer] = self.asks(frame, 1)
+        return answer
+
+    def asks(self, frame: bytes, count: int) -> list[bytes]:
+        """The frames that come back."""
         self.say(wire(frame))
         decoder, heard = FrameDecoder(), list[bytes]()
-        while not heard:
-            heard = decoder.feed(os.read(self.board, 4096))
-        [answer] = heard
-        return answer
+        while len(heard) < count:
+            heard += decoder.feed(os.read(self.board, 4096))
+        return heard
 
     def unplug(self) -> None:
         os.close(self.board)
@@ -134,9 +138,9 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_frame_is_handled_with_the_ports_name_and_answered(plug: Plug) -> None:
     handled: list[tuple[bytes, str]] = []
 
-    def handle(frame: bytes, source: str) -> bytes:
+    def handle(frame: bytes, source: str) -> list[bytes]:
         handled.append((frame, source))
-        return frame[::-1]
+        return [frame[::-1]]
 
     bench = plug(handle)
     for frame in (A, B, *LONGEST):
@@ -144,8 +148,13 @@ def test_a_frame_is_handled_with_the_ports_name_and_answered(plug: Plug) -> None
     assert handled == [(frame, bench.port) for frame in (A, B, *LONGEST)]
 
 
+def test_an_answer_and_a_command_go_back_in_one_go(plug: Plug) -> None:
+    bench = plug(lambda frame, source: [frame, B])
+    assert bench.asks(A, 2) == [A, B]
+
+
 def test_a_frame_that_gets_silence_is_followed_by_nothing(plug: Plug) -> None:
-    bench = plug(lambda frame, source: None if frame == A else frame)
+    bench = plug(lambda frame, source: [] if frame == A else [frame])
     bench.say(wire(A, A))
     assert bench.ask(B) == B
 
@@ -153,10 +162,10 @@ def test_a_frame_that_gets_silence_is_followed_by_nothing(plug: Plug) -> None:
 def test_a_frame_that_cannot_be_handled_ends_nothing(
     plug: Plug, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def handle(frame: bytes, source: str) -> bytes:
+    def handle(frame: bytes, source: str) -> list[bytes]:
         if frame == A:
             raise RuntimeError("the disk is full")
-        return frame
+        return [frame]
 
     bench = plug(handle)
     bench.say(wire(A))
@@ -168,7 +177,7 @@ def test_a_frame_that_cannot_be_handled_ends_nothing(
 def test_noise_is_counted_and_mentioned_ever_more_seldom(
     plug: Plug, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = plug(lambda frame, source: frame)
+    bench = plug(lambda frame, source: [frame])
     for _ in range(100):
         bench.say(b"\xff\x13\x00")
         bench.say(b"\x00\x80")
@@ -179,14 +188,14 @@ def test_noise_is_counted_and_mentioned_ever_more_seldom(
 
 
 def test_stop_ends_it_soon(plug: Plug) -> None:
-    bench = plug(lambda frame, source: frame)
+    bench = plug(lambda frame, source: [frame])
     assert bench.ask(A) == A
     bench.link.stop()
     assert bench.run.result(timeout=2) is None
 
 
 def test_unplugging_ends_it_with_a_sentence(plug: Plug) -> None:
-    bench = plug(lambda frame, source: frame)
+    bench = plug(lambda frame, source: [frame])
     assert bench.ask(A) == A
     bench.unplug()
     with pytest.raises(SerialLinkError, match=f"{bench.port} is gone: was it unplugged"):
@@ -194,9 +203,9 @@ def test_unplugging_ends_it_with_a_sentence(plug: Plug) -> None:
 
 
 def test_unplugging_before_the_answer_ends_it_with_a_sentence(plug: Plug) -> None:
-    def handle(frame: bytes, source: str) -> bytes:
+    def handle(frame: bytes, source: str) -> list[bytes]:
         bench.unplug()
-        return frame
+        return [frame]
 
     bench = plug(handle)
     bench.say(wire(A))
@@ -208,7 +217,7 @@ def test_a_board_that_does_not_take_its_answers_holds_nothing_up(
     plug: Plug, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(serial_link, "_PATIENCE", 0.1)
-    bench = plug(lambda frame, source: LONGEST[2] if frame == A else frame)
+    bench = plug(lambda frame, source: [LONGEST[2] if frame == A else frame])
     while not warnings(caplog):
         bench.say(wire(A))
         time.sleep(0.02)
@@ -224,13 +233,13 @@ def test_a_board_that_does_not_take_its_answers_holds_nothing_up(
 def test_a_port_that_cannot_be_opened_is_said(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SerialLinkError, match=f"cannot open the serial port .*/{name} "):
-        SerialLink(str(tmp_path / name), lambda frame, source: None)
+        SerialLink(str(tmp_path / name), lambda frame, source: [])
 
 
 def test_a_port_that_is_in_use_is_said(plug: Plug) -> None:
-    bench = plug(lambda frame, source: None)
+    bench = plug(lambda frame, source: [])
     with pytest.raises(SerialLinkError, match="and does no other program"):
-        SerialLink(bench.port, lambda frame, source: None)
+        SerialLink(bench.port, lambda frame, source: [])
 
 
 # From a board's sensor to the registry
@@ -283,10 +292,10 @@ class Server:
         self.link = SerialLink(port, self._handle)
         self.silences = 0
 
-    def _handle(self, frame: bytes, source: str) -> bytes | None:
-        answer = self._pipeline.handle(frame, source)
-        self.silences += answer is None
-        return answer
+    def _handle(self, frame: bytes, source: str) -> list[bytes]:
+        answers = self._pipeline.frames(frame, source)
+        self.silences += not answers
+        return answers
 
     def __enter__(self) -> Server:
         self._pool = ThreadPoolExecutor(1)

@@ -16,6 +16,7 @@ from birthkey_host.cli import (
     factory,
     life,
     messages,
+    send,
     server,
     tools,
 )
@@ -58,6 +59,7 @@ for name, command in (
     ("delete", life.delete),
     ("messages", messages.messages),
     ("prune", life.prune),
+    ("send", send.send),
     ("audit", audit.audit),
     ("inspect", tools.inspect),
     ("modem", tools.modem),

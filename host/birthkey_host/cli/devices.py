@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
+from birthkey_host import cbor, commands
+from birthkey_host.cli import values
 from birthkey_host.cli.common import Id, Place, device_id, fail, group, moment, printable, table
 from birthkey_host.evidence import PROOFS, Case, Exhibit, examine
 from birthkey_host.registry import Registry
-from birthkey_host.schema import Approval, Device
+from birthkey_host.schema import Approval, CommandState, Device, StoredCommand
 
 
 def devices(
@@ -49,7 +52,7 @@ def devices(
 
 
 def show(context: typer.Context, identity: Id) -> None:
-    """Show one device and what happened to it.
+    """Show one device, its commands and what happened to it.
 
     Of a cloned one the two frames that prove it too; their signatures are verified anew.
     """
@@ -62,6 +65,8 @@ def show(context: typer.Context, identity: Id) -> None:
             fail(f"there is no device {group(wanted)}")
         lines = [("id", group(wanted))]
         lines += _device(device) if device is not None else _approval(approval[0])
+        now = time.time()
+        lines += [_command(row, now) for row in registry.commands(wanted)]
         lines += _history(registry, wanted)
         case = None if device is None else examine(device, registry.evidence(wanted))
     if case is not None:
@@ -91,6 +96,23 @@ def _approval(approval: Approval) -> Iterator[tuple[str, str]]:
     yield "label", approval.label or "-"
     if approval.replaces is not None:
         yield "replaces", group(approval.replaces)
+
+
+def _command(row: StoredCommand, now: float) -> tuple[str, str]:
+    state = commands.state(row, now)
+    text = f"{state.value}: {values.text(cbor.loads(row.body))}"
+    if state in commands.OPEN:
+        text += f", until {moment(row.expires)}"
+    elif state is CommandState.DONE and row.result is not None:
+        text += f" gave {_result(cbor.loads(row.result))}, {moment(row.closed)}"
+    return f"command {row.id}", text
+
+
+def _result(result: cbor.Value) -> str:
+    """What an application returned, or why it did not."""
+    if isinstance(result, list):
+        return ": ".join(str(part) for part in result)
+    return values.text(result)
 
 
 def _history(registry: Registry, wanted: bytes) -> Iterator[tuple[str, str]]:

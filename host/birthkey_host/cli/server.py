@@ -175,7 +175,7 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
 
 def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
     try:
-        with SerialLink(port, pipeline.handle, baudrate) as link:
+        with SerialLink(port, pipeline.frames, baudrate) as link:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: link.stop())
             typer.echo(f"serving {port}")

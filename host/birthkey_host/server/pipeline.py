@@ -40,6 +40,13 @@ class Served:
     """The active device whose message is on the disk, now or since earlier; else None."""
     charged: bool = False
     """Whether it came to nothing by the sender's fault."""
+    command: bytes | None = None
+    """What follows the answer, at once."""
+
+    @property
+    def frames(self) -> list[bytes]:
+        """All that goes to the sender, in order."""
+        return [frame for frame in (self.answer, self.command) if frame is not None]
 
 
 class Pipeline:
@@ -84,6 +91,10 @@ class Pipeline:
         """The answer for `source`, or None for silence. What is acknowledged is on the disk."""
         return self.serve(frame, Sender(source)).answer
 
+    def frames(self, frame: bytes, source: str) -> list[bytes]:
+        """All that goes back to `source`: nothing, an answer, or an answer and a command."""
+        return self.serve(frame, Sender(source)).frames
+
     def serve(self, frame: bytes, sender: Sender) -> Served:
         """As `handle`, and who sent it."""
         now, source = self._clock(), sender.source
@@ -112,7 +123,10 @@ class Pipeline:
             boot, sequence = divmod(outcome.message.counter, 1 << 32)
             name = outcome.device_id.hex()
             log.info("stored %d:%d from %s, device %s", boot, sequence, source, name)
-        return Served(outcome.answer(verdict), outcome.device_id)
+        if verdict.command is not None:
+            log.info("sent command %d to device %s", verdict.command.id, outcome.device_id.hex())
+        answer, command = outcome.answer(verdict), outcome.command(verdict)
+        return Served(answer, outcome.device_id, command=command)
 
     def _refuse(self, what: str, detail: str, outcome: Outcome) -> None:
         """Log that a frame is refused."""

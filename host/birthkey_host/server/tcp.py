@@ -249,14 +249,17 @@ class TcpServer:
         bad = 0
         while not self._stopping:
             frame = await self._read(connection)
-            answer = (await self._turn(connection, frame)).answer
-            if answer is None:
+            answers = (await self._turn(connection, frame)).frames
+            if not answers:
                 bad += 1
                 if bad >= self._limits.bad_frames:
                     self._log(connection, "connection", "closed the connection from %s: bad frames")
                     return
                 continue
-            connection.stream.write(len(answer).to_bytes(2, "big") + answer)
+            # In one go: a board looks for a command right behind its acknowledgement.
+            connection.stream.write(
+                b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers)
+            )
             async with asyncio.timeout(self._limits.transfer):
                 await connection.stream.drain()
 

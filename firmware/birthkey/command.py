@@ -1,0 +1,101 @@
+"""Commands from the server: each is carried out once, or not at all."""
+
+from hashlib import sha256
+
+from birthkey import cbor
+from birthkey._port import const
+from birthkey.keystore import KeystoreError
+
+MAX_RESULT = const(512)
+
+# What the board says itself in the place of a result: [failure, sentence].
+_FAILED = "failed"
+_NO_HANDLER = "no-handler"
+_UNKNOWN = "unknown"
+
+_RECORD = "command"
+_HEAD = const(16)  # the command's id and the beginning of its hash, 8 bytes each
+_SENTENCE = const(100)
+
+
+class Commands:
+    """The one command that was taken, and the last that was begun.
+
+    The record on flash holds the last id that was begun, the beginning of that command's hash,
+    and its result as soon as there is one. It is written before anything is done, so that a
+    board that loses power on the way does nothing twice; what came of it, nobody knows then.
+    """
+
+    def __init__(self, store):
+        self._store = store
+        self._taken = None
+        self._running = False
+
+    @property
+    def waiting(self):
+        return self._taken is not None
+
+    def take(self, number, body):
+        """Keep a command for `obey`, unless one waits or runs: the server sends it again."""
+        if self._taken is None and not self._running:
+            self._taken = number, body
+
+    def obey(self, handler):
+        """Carry out what was taken; [id, result] for the server.
+
+        Of a command that was begun before, the id that was begun last and its result.
+        """
+        number, body = self._taken
+        self._taken = None
+        self._running = True
+        try:
+            return self._obey(handler, number, body)
+        finally:
+            self._running = False
+
+    def _obey(self, handler, number, body):
+        head = number.to_bytes(8, "big") + sha256(cbor.dumps(body)).digest()[:8]
+        try:
+            record = self._store.read(_RECORD, _HEAD, _HEAD + MAX_RESULT) or bytes(_HEAD)
+            last = int.from_bytes(record[:8], "big")
+            if number <= last:
+                result = record[_HEAD:]
+                # A database that was restored gives an id out again, for another command.
+                if result and (number < last or record[:_HEAD] == head):
+                    return [last, cbor.loads(result)]
+                return [last, [_UNKNOWN, "command %d was begun before" % last]]
+            self._store.write(_RECORD, head)
+        except KeystoreError as error:
+            return [number, _failure(error)]
+        result = _run(handler, body)
+        try:
+            self._store.write(_RECORD, head + cbor.dumps(result))
+        except KeystoreError:
+            pass  # the server hears it all the same, if this boot lasts
+        return [number, result]
+
+
+def _run(handler, body):
+    """The handler's result, or a failure; whatever it does, the board goes on."""
+    if handler is None:
+        return [_NO_HANDLER, "the application on this board takes no commands"]
+    try:
+        result = handler(body)
+        if result is not None and not isinstance(result, (bool, int, float, str, dict)):
+            raise TypeError("a result is None, a bool, a number, text or a map")
+        size = len(cbor.dumps([[[result]]])) - 3  # as deep as it will be in its message
+        if size > MAX_RESULT:
+            raise ValueError("a result has at most %d bytes, not %d" % (MAX_RESULT, size))
+        return result
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error):
+    name = type(error).__name__
+    try:
+        failure = [_FAILED, ("%s: %s" % (name, error))[:_SENTENCE]]
+        cbor.dumps(failure)
+        return failure
+    except Exception:
+        return [_FAILED, name[:_SENTENCE]]

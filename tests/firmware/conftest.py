@@ -1,0 +1,47 @@
+"""Devices in this process, and the network that they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import birthkey.device
+from birthkey import Device
+from birthkey_host.keys import ServerKey
+from birthkey_host.registry import Registry
+from device_network import Network, Transport
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry(f"sqlite:///{tmp_path}/registry.sqlite3") as registry:
+        registry.create()
+        yield registry
+
+
+@pytest.fixture
+def network(registry: Registry) -> Network:
+    """Whoever asks may enrol there."""
+    return Network(registry, ServerKey.generate())
+
+
+@pytest.fixture
+def start(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Device]:
+    """Starts the board; it is the same one each time. It waits for nothing long."""
+    monkeypatch.setattr(birthkey.device, "Tcp", Transport)
+    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
+    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
+    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 30)
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 2)
+
+    def start(**options: Any) -> Device:
+        options = {"path": str(tmp_path / "board"), "board": "test", **options}
+        key = options.pop("server_key", network.key.public.hex())
+        return Device(network, server=("server", 7155), server_key=key, **options)
+
+    return start
