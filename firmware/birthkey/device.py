@@ -153,7 +153,8 @@ class Device:
         """`send` as a generator that yields whenever it has to wait."""
         message.check_data(body)
         self._outbox.append(body)
-        return (yield from self.deliver_steps(wait_ms))
+        # What came of a command may wait for longer than the reading.
+        return (yield from self.deliver_steps(wait_ms)) or not len(self._outbox)
 
     def deliver(self, wait_ms=15000):
         """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is."""
@@ -214,8 +215,7 @@ class Device:
                     continue
                 now = ticks_ms()
                 if ticks_diff(deadline, now) <= 0:
-                    # Of a command nobody waits here for more than that it is carried out.
-                    return item is self._result and not len(self._outbox)
+                    return False
                 if not self._backoff.ready(now):
                     yield
                     continue

@@ -1,0 +1,272 @@
+"""Commands on their whole way: from the registry to a Device's handler, and the result back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from birthkey import Device, Refused
+from birthkey_host import cbor, commands
+from birthkey_host.message import Message, Type
+from birthkey_host.registry import Registry
+from birthkey_host.schema import CommandState
+from device_network import Network
+
+Start = Callable[..., Device]
+LED = {"led": True}
+
+
+class Operator:
+    """Who sends commands, and looks what came of them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def send(self, device: Device, body: Any = LED) -> int:
+        now = time.time()
+        row = self.registry.command(
+            device.device_id, body, expires=now + 60, who="ada", why="", now=now
+        )
+        return row.id
+
+    def states(self, device: Device) -> list[tuple[CommandState, Any]]:
+        return [
+            (
+                commands.state(row, time.time()),
+                row.result and cbor.loads(row.result),
+            )
+            for row in self.registry.commands(device.device_id)
+        ]
+
+
+@pytest.fixture
+def operator(registry: Registry) -> Operator:
+    return Operator(registry)
+
+
+class Led:
+    """A handler that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def __call__(self, body: Any) -> Any:
+        self.told.append(body)
+        return {"n": len(self.told)}
+
+
+@pytest.fixture
+def led() -> Led:
+    return Led()
+
+
+@pytest.fixture
+def device(start: Start, led: Led) -> Device:
+    """Enrolled, with a handler."""
+    device = start()
+    device.on_command(led)
+    assert device.deliver()
+    return device
+
+
+def statuses(registry: Registry) -> list[Any]:
+    messages = [Message.decode(row.message) for row in registry.messages()]
+    return [message.body for message in messages if message.type == Type.STATUS]
+
+
+def test_a_command_comes_with_the_next_answer_and_its_result_goes_back(
+    device: Device, operator: Operator, led: Led
+) -> None:
+    assert operator.send(device) == 1
+    assert operator.states(device) == [(CommandState.QUEUED, None)]
+    assert device.send({"t": 1})
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+    assert device.problem is None
+    assert device.unopened == 0
+
+
+def test_all_that_wait_are_carried_out_in_their_order(
+    device: Device, operator: Operator, led: Led
+) -> None:
+    bodies = [{"n": number} for number in range(5)]
+    for body in bodies:
+        operator.send(device, body)
+    assert device.send({"t": 1})
+    assert led.told == bodies
+    assert operator.states(device) == [(CommandState.DONE, {"n": n}) for n in range(1, 6)]
+
+
+def test_a_board_without_a_handler_says_so(
+    start: Start, operator: Operator, registry: Registry
+) -> None:
+    device = start()
+    device.deliver()
+    operator.send(device)
+    assert device.send({"t": 1})
+    [(state, result)] = operator.states(device)
+    assert (state, result[0]) == (CommandState.DONE, "no-handler")
+
+
+def test_a_handler_that_raises_stops_nothing(
+    device: Device, operator: Operator, registry: Registry
+) -> None:
+    device.on_command(lambda body: body["absent"])
+    operator.send(device)
+    assert device.send({"t": 1})
+    assert operator.states(device) == [(CommandState.DONE, ["failed", "KeyError: 'absent'"])]
+    assert device.send({"t": 2})
+
+
+def test_a_command_that_is_lost_comes_with_the_next_answer(
+    device: Device, operator: Operator, network: Network, led: Led
+) -> None:
+    operator.send(device)
+    lost = iter([False, True])  # the acknowledgement comes through
+    network.down = lambda answer: None if next(lost) else answer
+    assert device.send({"t": 1})
+    assert operator.states(device) == [(CommandState.SENT, None)]
+    network.down = lambda answer: answer
+    assert device.send({"t": 2})
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+
+
+def lose_statuses(network: Network, device: Device) -> Callable[[bytes], bytes | None]:
+    """Readings get through, and what tells of commands does not."""
+
+    def lose(frame: bytes) -> bytes | None:
+        outcome = network.pipeline._verifier.receive(frame, source="here", now=0)
+        return None if outcome.message.type == Type.STATUS else frame
+
+    return lose
+
+
+def test_a_result_that_is_lost_is_sent_again(
+    device: Device, operator: Operator, network: Network, led: Led
+) -> None:
+    operator.send(device)
+    network.up = lose_statuses(network, device)
+    assert device.send({"t": 1}, wait_ms=100)  # the reading is stored
+    assert not device.deliver(wait_ms=50)
+    assert operator.states(device) == [(CommandState.SENT, None)]
+    network.up = lambda frame: frame
+    assert device.deliver()
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+
+
+def test_a_result_outlives_a_reboot(
+    device: Device, start: Start, operator: Operator, network: Network, led: Led
+) -> None:
+    operator.send(device)
+    network.up = lose_statuses(network, device)
+    device.send({"t": 1}, wait_ms=100)
+    network.up = lambda frame: frame
+    again = start()
+    again.on_command(led)
+    assert again.send({"t": 2})
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+
+
+def test_power_that_fails_while_a_command_runs_leaves_the_outcome_unknown(
+    device: Device, start: Start, operator: Operator, led: Led
+) -> None:
+    def die(body: Any) -> None:
+        led(body)
+        raise KeyboardInterrupt
+
+    device.on_command(die)
+    operator.send(device)
+    with pytest.raises(KeyboardInterrupt):
+        device.send({"t": 1})
+    again = start()
+    again.on_command(led)
+    assert again.send({"t": 2})
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.UNKNOWN, None)]
+    operator.send(device)
+    assert again.send({"t": 3})
+    assert operator.states(device)[1] == (CommandState.DONE, {"n": 2})
+
+
+def test_the_result_overtakes_readings_that_wait(
+    device: Device, operator: Operator, network: Network, registry: Registry
+) -> None:
+    network.reachable = False
+    for number in range(4):
+        device.send({"n": number}, wait_ms=0)
+    operator.send(device)
+    network.reachable = True
+    device._transport.connected = False
+    assert device.deliver()
+    _, *kinds = [Type(row.type) for row in registry.messages()]
+    # The command was behind the first acknowledgement, which the board had not waited for.
+    assert kinds == [Type.DATA, Type.DATA, Type.STATUS, Type.DATA, Type.DATA]
+
+
+def test_a_handler_may_send(
+    device: Device, operator: Operator, registry: Registry, led: Led
+) -> None:
+    def measure(body: Any) -> bool:
+        led(body)
+        return device.send({"measured": True})
+
+    device.on_command(measure)
+    operator.send(device, {"measure": True})
+    assert device.send({"t": 1})
+    assert led.told == [{"measure": True}]
+    assert operator.states(device) == [(CommandState.DONE, True)]
+    assert len(registry.messages()) == 4
+
+
+def test_a_suspended_board_gets_no_command(
+    device: Device, operator: Operator, registry: Registry, led: Led
+) -> None:
+    operator.send(device)
+    registry.suspend(device.device_id, who="ada", why="", now=time.time())
+    assert not device.send({"t": 1}, wait_ms=50)
+    assert led.told == []
+    registry.approve(device.device_id, who="ada", why="", now=time.time())
+    assert device.deliver()
+    assert led.told == [LED]
+
+
+def test_a_revoked_board_gets_no_command(
+    device: Device, operator: Operator, registry: Registry, led: Led
+) -> None:
+    operator.send(device)
+    registry.revoke(device.device_id, who="ada", why="", now=time.time())
+    with pytest.raises(Refused, match="revoked"):
+        device.send({"t": 1})
+    assert led.told == []
+
+
+def test_a_board_that_was_deleted_and_let_in_again_does_no_old_id(
+    device: Device, operator: Operator, registry: Registry, led: Led
+) -> None:
+    operator.send(device)
+    assert device.send({"t": 1})
+    registry.delete(device.device_id, who="ada", why="", now=time.time())
+    assert registry.commands(device.device_id) == []
+    registry.approve(device.device_id, who="ada", why="", now=time.time())
+    assert device.send({"t": 2})
+    assert operator.send(device) == 2
+    assert device.send({"t": 3})
+    assert led.told == [LED, LED]
+
+
+def test_firmware_that_knows_no_commands_goes_on(
+    device: Device, operator: Operator, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for one, and what it does not expect it counts in `unopened`."""
+    operator.send(device)
+    monkeypatch.setattr(device, "_await_command", lambda deadline: iter(()))
+    for number in range(3):
+        assert device.send({"n": number})
+    assert device.unopened == 2
+    assert operator.states(device) == [(CommandState.SENT, None)]
