@@ -9,6 +9,7 @@ import json
 
 import vfs
 
+from birthkey.command import Commands
 from birthkey.crypto.entropy import Source, urandom
 from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
@@ -245,6 +246,47 @@ def check_enrolled(public):
     return check
 
 
+done = []  # what the board did since it was switched on; no power cut takes that back
+
+
+def obey(number):
+    """Work that carries out command `number`, the results of which differ in size."""
+
+    def work():
+        done.clear()
+        commands = Commands(Keystore(STATE))
+        commands.take(number, {"do": number})
+        return commands.obey(handler)
+
+    def handler(body):
+        done.append(body["do"])
+        return "x" * (40 * number)
+
+    return work
+
+
+def check_command(number):
+    def check(result, image):
+        acts = list(done)
+        flash = Flash(image)
+        again = powered(flash, obey(number))
+        promise(again is not None, "the board takes the command that the server sends again")
+        acts += done
+        promise(acts in ([], [number]), "at most once")
+        told, came = again
+        promise(told == number, "the server hears of it")
+        unknown = isinstance(came, list)
+        promise(unknown or came == "x" * (40 * number), "no result is torn")
+        promise(unknown or acts, "no result of what was not done")
+        later = powered(flash, obey(number + 1))
+        promise(later[0] == number + 1 and done == [number + 1], "the next command is done")
+        if not acts:
+            return "begun, and not done"
+        return "done, and the result is lost" if unknown else "done, and the result is known"
+
+    return check
+
+
 def overfill():
     """Queue readings until the spool refuses, with a limit far above what flash holds."""
     spool = open_spool(200, 1 << 30)
@@ -265,8 +307,12 @@ def fill_up():
     promise(accepted > 0, "readings fit")
     for later in range(boot + 1, boot + 41):
         promise(powered(flash, start) == (public, later), "a board with full flash starts")
+    told, came = powered(flash, obey(1))
+    promise(told == 1 and came == "x" * 40 and done == [1], "a full flash takes a command")
+    for later in range(boot + 41, boot + 61):
+        promise(powered(flash, start) == (public, later), "and the board starts after it")
     promise(len(restart(flash.image, queued)) == accepted, "every accepted reading is kept")
-    print(json.dumps({"scenario": "flash full", "readings": accepted, "boots": 40}))
+    print(json.dumps({"scenario": "flash full", "readings": accepted, "boots": 60}))
 
 
 def main():
@@ -281,6 +327,11 @@ def main():
     scenario.report()
     scenario = Scenario("enrolment accepted")
     scenario.cut_everywhere(image, enrol, check_enrolled(public))
+    scenario.report()
+    scenario = Scenario("12 commands")
+    told = image
+    for number in range(1, 13):
+        told = scenario.cut_everywhere(told, obey(number), check_command(number))
     scenario.report()
     scenario = Scenario("8 readings spooled")
     for number in range(8):

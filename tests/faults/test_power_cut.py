@@ -1,4 +1,4 @@
-"""No power cut loses an identity, repeats a boot number or tears a reading."""
+"""No power cut loses an identity, repeats a boot number or a command, or tears a reading."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ OUTCOMES = {
     "first boot": {"no key yet", "the key was born"},
     "60 later boots": {"next boot number", "a boot number skipped"},
     "enrolment accepted": {"enrols again", "enrolled"},
+    "12 commands": {
+        "begun, and not done",
+        "done, and the result is lost",
+        "done, and the result is known",
+    },
     "8 readings spooled": {"reading not taken", "reading kept"},
     "8 readings acknowledged": {"reading still queued", "reading gone"},
 }
@@ -30,4 +35,4 @@ def test_every_operation_on_flash_may_be_cut() -> None:
     for row in rows:
         assert row["cuts"] == sum(row["outcomes"].values()) >= 9
     assert full["readings"] > 0
-    assert full["boots"] == 40
+    assert full["boots"] == 60
