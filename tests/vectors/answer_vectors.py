@@ -74,6 +74,13 @@ def _accepted() -> list[dict[str, Any]]:
         _accept("command", "the counter is the command's id",
                 [17, 5, {0: BOOT, 1: {"led": True, "blink": [1, 2, {"ms": 100}]}}]),
         _accept("command-empty", "an empty map is a command", [17, 1, {0: BOOT, 1: {}}]),
+        _accept("command-clone", "a command that names a higher boot number",
+                [17, 5, {0: BOOT + 2, 1: {}}]),
+        _accept("command-deepest", "eight levels: the message, its body, the map and five",
+                [17, 5, {0: BOOT, 1: {1: [[[[[0]]]]]}}]),
+        _accept("command-largest", "a map of 1024 bytes", [17, 5, {0: BOOT, 1: {"x": "x" * 1018}}]),
+        _accept("time-0", "whether that can be is not for the codec to say",
+                [18, COUNTER, {0: BOOT, 1: 0}]),
         _accept("command-id-0", "the lowest id", [17, 0, {0: BOOT, 1: {}}]),
         _accept("command-id-last", "the largest id", [17, 2**64 - 1, {0: BOOT, 1: {}}]),
     ]  # fmt: skip
@@ -288,6 +295,14 @@ def _messages() -> list[dict[str, Any]]:
         refuse("command-array", "a command that is no map", [17, 5, {0: BOOT, 1: [1]}]),
         refuse("command-null", "a command that is null", [17, 5, {0: BOOT, 1: None}]),
         refuse("command-extra", "an unknown label", [17, 5, {0: BOOT, 1: {}, 2: 0}]),
+        refuse("command-no-newest", "no newest", [17, 5, {1: {}}]),
+        refuse("command-text", "a command that is text", [17, 5, {0: BOOT, 1: "led"}]),
+        refuse("command-true", "a command that is true", [17, 5, {0: BOOT, 1: True}]),
+        refuse("command-bytes", "a map within bytes", [17, 5, {0: BOOT, 1: encode({})}]),
+        refuse("command-id-negative", "id -1", [17, -1, {0: BOOT, 1: {}}]),
+        refuse("command-id-float", "an id that is a float", [17, 5.0, {0: BOOT, 1: {}}]),
+        refuse("command-id-null", "no id", [17, None, {0: BOOT, 1: {}}]),
+        refuse("time-no-newest", "no newest", [18, COUNTER, {1: 1790000000}]),
         refuse("command-id-text", "an id in digits", [17, "5", {0: BOOT, 1: {}}]),
     ]  # fmt: skip
 

@@ -98,6 +98,17 @@ def _accepted() -> list[dict[str, Any]]:
         _accept("status-result", "the result of command 4", [3, COUNTER, {2: [4, {"ok": True}]}]),
         _accept("status-result-largest", "the largest command id",
                 [3, COUNTER, {2: [2**64 - 1, None]}]),
+        _accept("status-result-text", "a result that is text", [3, COUNTER, {2: [4, "on"]}]),
+        _accept("status-result-integer", "a result that is negative", [3, COUNTER, {2: [4, -1]}]),
+        _accept("status-result-bool", "a result that is false", [3, COUNTER, {2: [4, False]}]),
+        _accept("status-result-512", "a result of 512 bytes",
+                [3, COUNTER, {2: [4, "x" * 509]}]),
+        _accept("status-result-failed", "the application failed at it",
+                [3, COUNTER, {2: [4, ["failed", "ValueError: no such pin"]]}]),
+        _accept("status-result-no-handler", "the application takes no commands",
+                [3, COUNTER, {2: [4, ["no-handler", "no commands here"]]}]),
+        _accept("status-result-unknown", "what was begun last, and nothing is known of it",
+                [3, COUNTER, {2: [4, ["unknown", ""]]}]),
         _accept("status-all", "all three", [3, COUNTER, {1: last, 2: [0, 1.5], 3: True}]),
     ]  # fmt: skip
 

@@ -254,8 +254,9 @@ def _bodies() -> list[dict[str, Any]]:
     def data(name: str, comment: str, body: Any) -> dict[str, Any]:
         return _refuse(f"data-{name}", comment, [1, COUNTER, body], reason="malformed")
 
-    def status(name: str, comment: str, body: Any) -> dict[str, Any]:
-        return _refuse(f"status-{name}", comment, [3, COUNTER, body], reason="malformed")
+    def status(name: str, comment: str, body: Any, *, cddl: bool = False) -> dict[str, Any]:
+        message = [3, COUNTER, body]
+        return _refuse(f"status-{name}", comment, message, reason="malformed", cddl=cddl)
 
     return [
         data("null", "neither a map nor a pack", None),
@@ -288,6 +289,23 @@ def _bodies() -> list[dict[str, Any]]:
         status("result-id-text", "the id is text", {2: ["4", None]}),
         status("result-id-true", "the id is true", {2: [True, None]}),
         status("result-id-float", "the id is 4.0", {2: [4.0, None]}),
+        status("result-id-65-bits", "the id is a float of 2^64", {2: [2.0**64, None]}),
+        status("result-bytes", "a result that is bytes", {2: [4, b"on"]}),
+        status("result-array", "an array is no result", {2: [4, [1, 2]]}),
+        status("result-array-empty", "an empty array", {2: [4, []]}),
+        status(
+            "result-failure-unknown",
+            "a failure that is not in the list",
+            {2: [4, ["broken", "it is"]]},
+        ),
+        status("result-failure-alone", "a failure without a sentence", {2: [4, ["failed"]]}),
+        status(
+            "result-failure-three", "a failure and two sentences", {2: [4, ["failed", "a", "b"]]}
+        ),
+        status(
+            "result-failure-null", "a failure with null for a sentence", {2: [4, ["failed", None]]}
+        ),
+        status("result-513", "a result of 513 bytes", {2: [4, "x" * 510]}, cddl=True),
         status("time-false", "false for true", {3: False}),
         status("time-1", "1 is not true", {3: 1}),
         status("time-float", "1.0 is not true", {3: 1.0}),
