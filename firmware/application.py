@@ -11,6 +11,9 @@ Optional: `claim`, `backup_key`, `spool` (bytes of flash for readings that wait;
 without), and `count`, which ends the readings after so many. With `tls`, true, the server is
 spoken to through TLS only: then `ca` is the PEM text that its certificate must be signed by,
 and with `client_certificate`, true, the board shows one of its own.
+
+Commands (`birthkey send ID '{"led": true}'`) go to `command(body)` of `board.py`, if it has that:
+what it returns or raises is the result that `birthkey show` prints.
 """
 
 _PATIENCE_MS = 15000
@@ -84,6 +87,11 @@ def _reading():
     return cbor.loads(pack.to_cbor())
 
 
+def _command(body):
+    print("command", body)
+    return board.command(body)
+
+
 def _run(device, steps):
     """Drive steps of the device to their end, and say each problem when it comes up."""
     said = device.problem
@@ -117,6 +125,8 @@ def _deliver():
     board.mount()
     configuration = _configuration()
     device = _device(configuration)
+    if hasattr(board, "command"):
+        device.on_command(_command)
     birth = ", new key" if device.born else ""
     print("device %s, boot %d%s" % (device.device_id.hex(), device.boot, birth))
     while not device.enrolled:

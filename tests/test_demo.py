@@ -16,6 +16,12 @@ FIRST = (
     "it enrolled over the AT modem; the server lets it wait: pending",
     "five SenML readings signed, sealed, stored and acknowledged",
 )
+SECOND = (
+    "the same identity, boot 2, three more readings",
+    "command 1 waits for ",
+    "it went down with the answer to the board's next reading",
+    "the board carried it out, once, and signed the result: done: {led: true} gave {led: true}",
+)
 ATTACKS = (
     "refused by layer cbor",
     "refused by layer signature: not signed by the key",
@@ -30,7 +36,7 @@ LAST = (
 )
 PLAIN = (
     *FIRST,
-    "the same identity, boot 2, three more readings",
+    *SECOND,
     "refused by layer seal: the seal does not open",
     "nothing is lost",
     *ATTACKS,
@@ -42,7 +48,7 @@ PLAIN = (
 TLS = (
     *FIRST,
     "all of it through TLS, which ends on the board",
-    "the same identity, boot 2, three more readings",
+    *SECOND,
     "TLS ends it: closed the TLS connection from 127.0.0.1: what it sent was changed on its way",
     "nothing is lost",
     *ATTACKS,

@@ -2,7 +2,7 @@
 
 import pyb
 from internal_flash import Flash
-from machine import UART, unique_id
+from machine import UART, Pin, unique_id
 from micropython import const
 
 from birthkey import keystore
@@ -39,3 +39,12 @@ def mount():
 def temperature():
     """Degrees Celsius, from the sensor on the chip, as ST calibrated it."""
     return pyb.ADCAll(12, _INTERNAL).read_core_temp()
+
+
+def command(body):
+    """{"led": true} and {"led": false}: the green LED."""
+    on = body.get("led")
+    if len(body) != 1 or not isinstance(on, bool):
+        raise ValueError('this board knows {"led": true} and {"led": false}')
+    Pin("LED_GREEN", Pin.OUT).value(on)
+    return body

@@ -1,7 +1,7 @@
 """ST's NUCLEO-WL55JC: the modem is on USART1, README.md has the wiring."""
 
 from internal_flash import Flash
-from machine import ADC, UART, mem16, unique_id
+from machine import ADC, UART, Pin, mem16, unique_id
 from micropython import const
 
 from birthkey import keystore
@@ -43,3 +43,12 @@ def temperature():
     low = mem16[_CALIBRATION_30]
     high = mem16[_CALIBRATION_130]
     return 30 + ((ADC(ADC.CORE_TEMP).read_u16() >> 4) - low) * 100 / (high - low)
+
+
+def command(body):
+    """{"led": true} and {"led": false}: the green LED."""
+    on = body.get("led")
+    if len(body) != 1 or not isinstance(on, bool):
+        raise ValueError('this board knows {"led": true} and {"led": false}')
+    Pin("LED_GREEN", Pin.OUT).value(on)
+    return body

@@ -84,3 +84,12 @@ def temperature():
     """Degrees Celsius, from the sensor on the chip: good to a few degrees."""
     volts = ADC(_SENSOR).read_u16() * 3.3 / 65535
     return 27 - (volts - 0.706) / 0.001721
+
+
+def command(body):
+    """{"led": true} and {"led": false}: the board's LED."""
+    on = body.get("led")
+    if len(body) != 1 or not isinstance(on, bool):
+        raise ValueError('this board knows {"led": true} and {"led": false}')
+    Pin("LED", Pin.OUT).value(on)
+    return body

@@ -35,6 +35,13 @@ class Flash:
         return (0x08080000, 0x80000)
 for name in ("machine", "pyb", "rp2", "qemu", "internal_flash"):
     sys.modules[name] = Stub()
+def obeyed(body):
+    if not hasattr(board, "command"):
+        return None
+    try:
+        return board.command(body) == body
+    except ValueError:
+        return False
 import board
 from birthkey.crypto.entropy import Source
 print(repr({
@@ -44,6 +51,8 @@ print(repr({
     "MODEM": getattr(board, "MODEM", None),
     "FILE_SYSTEM": getattr(board, "FILE_SYSTEM", None),
     "functions": [callable(getattr(board, f)) for f in ("uart", "mount", "temperature")],
+    "commands": [obeyed(body) for body in ({"led": True}, {"led": False}, {}, {"led": 1},
+                                           {"led": True, "x": 1}, {"x": True})],
 }))
 """
 
@@ -57,7 +66,8 @@ def look(board: str) -> dict[str, Any]:
         timeout=20,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    found: dict[str, Any] = eval(ran.stdout)
+    *_, last = ran.stdout.splitlines()
+    found: dict[str, Any] = eval(last)
     return found
 
 
@@ -93,6 +103,7 @@ def test_board_file_has_every_name(board: str) -> None:
     assert found["STATE"].startswith("/")
     assert isinstance(found["UNIQUE_ID"], bytes)
     assert found["functions"] == [True, True, True]
+    assert found["commands"] == [True, True] + [False] * 4
     assert found["ENTROPY"]
     for name, callable_, min_entropy in found["ENTROPY"]:
         assert name
@@ -196,6 +207,7 @@ class TestStm32:
         said = self.make(board, tmp_path, str(made))
         assert made.is_file(), said
         pins = made.read_text()
+        assert "LED_GREEN" in pins
         for pin in ("A9", "A10") if board == "NUCLEO_L476RG" else ("B6", "B7"):
             assert f"pin_{pin}_obj" in pins
 

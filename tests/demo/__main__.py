@@ -2,14 +2,15 @@
 
 A server with a registry, a modem on a pty that opens real TCP connections, and the firmware on an
 emulated board, or in MicroPython's Unix port, with littlefs in a file. A board is born, enrols, is
-approved, delivers readings, is killed and goes on; then an attacker tries his hand. Exits 0 only
-if every step went as told.
+approved, delivers readings, is killed and goes on, and carries out a command; then an attacker
+tries his hand. Exits 0 only if every step went as told.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 import time
@@ -19,7 +20,19 @@ sys.path.extend(str(Path(__file__).resolve().parents[2] / name) for name in ("",
 
 import attacker
 from rich.markup import escape
-from stage import BIRTHKEY, HOME, Stage, StepFailed, console, done, expect, say, stage, step
+from stage import (
+    BIRTHKEY,
+    HOME,
+    Stage,
+    StepFailed,
+    console,
+    done,
+    expect,
+    say,
+    stage,
+    step,
+    wait_for,
+)
 
 from boards.build.cache import BuildError
 from boards.emulated.boards import BOARDS
@@ -52,6 +65,25 @@ def second_boot(stage: Stage, device_id: str) -> None:
     stage.board.says("^reading 3 stored$")
     expect("readings stored", stage.server.readings(), 8)
     done("the same identity, boot 2, three more readings")
+
+
+def commanded(stage: Stage, device_id: str) -> None:
+    step("The operator tells the board something")
+    say(stage.server.command("send", device_id, '{"led": true}', "--why", "demo").strip())
+    before = stage.server.readings()
+    stage.board.start(count=2)
+    stage.board.says("^command {'led': True}$", 30)
+    stage.board.says("^all readings stored$", 30)
+    expect("readings stored", stage.server.readings(), before + 2)
+
+    def done_with() -> str | None:
+        shown = stage.server.command("show", device_id)
+        found = re.search("^command 1 +(done: .*),", shown, re.MULTILINE)
+        return found[1] if found else None
+
+    result = wait_for("the command's result", done_with)
+    done("it went down with the answer to the board's next reading, which the board alone can open")
+    done(f"the board carried it out, once, and signed the result: {result}")
 
 
 def under_attack(stage: Stage, device_id: str) -> None:
@@ -110,6 +142,7 @@ def main() -> int:
             device_id = first_boot(running)
             payloads = running.sent()[-5:]
             second_boot(running, device_id)
+            commanded(running, device_id)
             under_attack(running, device_id)
             step("What the registry knows")
             running.server.show("devices")

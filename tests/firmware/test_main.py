@@ -137,6 +137,24 @@ def test_the_board_is_revoked(server: Installation, start: START) -> None:
     board.says("^stopped: .*revoked: the operator has revoked this board for good")
 
 
+def test_a_command_is_carried_out_once_and_its_result_shown(
+    server: Installation, start: START
+) -> None:
+    board = start()
+    identity = board.says(r"^device (\w+)")[1]
+    board.says("^all readings stored$")
+    for command in ('{"led": true}', '{"fly": true}'):
+        server.command("send", identity, command)
+    board.start(count=2)
+    board.says("^command {'led': True}$")
+    board.says("^the LED is on$")
+    board.says("^command {'fly': True}$")
+    board.says("^all readings stored$")
+    shown = server.command("show", identity)
+    assert "done: {led: true} gave {led: true}, " in shown
+    assert "done: {fly: true} gave failed: ValueError: this board knows" in shown
+
+
 def test_the_server_lost_its_registry(installation: Installation, start: START) -> None:
     with installation.serve() as process:
         installation.listening(process)

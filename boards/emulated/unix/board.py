@@ -36,3 +36,12 @@ def mount():
 def temperature():
     """Degrees Celsius; there is no sensor here, so the clock makes a curve."""
     return 21 + time.ticks_ms() % 4096 / 1024
+
+
+def command(body):
+    """{"led": true} and {"led": false}: there is no LED here, so it is said."""
+    on = body.get("led")
+    if len(body) != 1 or not isinstance(on, bool):
+        raise ValueError('this board knows {"led": true} and {"led": false}')
+    print("the LED is", "on" if on else "off")
+    return body
