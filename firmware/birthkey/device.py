@@ -18,7 +18,8 @@ _ANSWER_MS = const(10000)
 _FIRST_RETRY_MS = const(1000)
 _MOST_RETRY_MS = const(60000)
 _SILENCES_BEFORE_BACKUP = const(3)
-_COMMAND_MS = const(100)  # for the first byte of a command, behind an acknowledgement
+_COMMAND_MS = const(100)  # for a command to begin, behind an acknowledgement
+_ARRIVAL_MS = const(2000)  # and for all of it
 _EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
 _LATEST = const(4102444800)
 
@@ -311,7 +312,7 @@ class Device:
                     return
                 else:
                     patient = True
-                    until = ticks_add(ticks_ms(), _ANSWER_MS)
+                    until = ticks_add(ticks_ms(), _ARRIVAL_MS)
         except ModemError:
             pass  # the server closed the connection: all is said
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+import birthkey.device
 from birthkey import Device, Refused
 from birthkey_host import cbor, commands
 from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from birthkey_host.schema import CommandState
-from device_network import Network
+from device_network import Network, Transport
 
 Start = Callable[..., Device]
 LED = {"led": True}
@@ -270,3 +271,56 @@ def test_firmware_that_knows_no_commands_goes_on(
         assert device.send({"n": number})
     assert device.unopened == 2
     assert operator.states(device) == [(CommandState.SENT, None)]
+
+
+class Slow(Transport):
+    """What follows an acknowledgement has begun to come, and takes its time."""
+
+    after = 0.05  # seconds
+
+    def __init__(self, link: Network, host: str, port: int) -> None:
+        super().__init__(link, host, port)
+        self._whole = float("inf")
+
+    @property
+    def receiving(self) -> bool:  # type: ignore[override]
+        return bool(self.answers)
+
+    def receive(self, timeout_ms: int) -> Iterator[None]:
+        yield
+        if not self.answers or time.monotonic() < self._whole:
+            time.sleep(0.001)
+            return None
+        self._whole = time.monotonic() + self.after
+        return self.answers.pop(0)
+
+    def send(self, frame: bytes) -> Iterator[None]:
+        yield from super().send(frame)
+        self._whole = 0.0
+
+
+def test_a_command_that_has_begun_to_come_is_waited_for(
+    start: Start, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birthkey.device, "Tcp", Slow)
+    device = start()
+    device.on_command(led)
+    assert device.deliver()
+    operator.send(device)
+    assert device.send({"t": 1})
+    assert led.told == [LED]
+    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+
+
+def test_one_that_never_comes_whole_holds_nobody_up_for_long(
+    start: Start, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birthkey.device, "Tcp", Slow)
+    monkeypatch.setattr(birthkey.device, "_ARRIVAL_MS", 20)
+    device = start()
+    assert device.deliver()
+    monkeypatch.setattr(Slow, "after", 60.0)
+    operator.send(device)
+    began = time.monotonic()
+    assert device.send({"t": 1})
+    assert 0.02 <= time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""Generators of waiting steps are driven to their end, and let go when nobody waits."""
+"""Generators of waiting steps are driven to their end; the clock is set as each port has it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from birthkey._port import arun, run, ticks_add, ticks_diff, ticks_ms
+from device import Interpreter
 
 
 def _steps(count: int, log: list[str]) -> Iterator[None]:
@@ -53,3 +54,28 @@ def test_ticks_wrap_and_their_difference_does_not() -> None:
     now = ticks_ms()
     for delta in (0, 1, 100_000, (1 << 29) - 1, -1, -100_000):
         assert ticks_diff(ticks_add(now, delta), now) == delta
+
+
+FROM_2000 = 946684800
+
+
+@pytest.mark.parametrize("epoch", [0, FROM_2000], ids=["from 1970", "from 2000"])
+@pytest.mark.parametrize(
+    ("seconds", "date"),
+    [
+        (1735689600, [2025, 1, 1, 3, 0, 0, 0, 0]),  # a Wednesday
+        (1790000000, [2026, 9, 21, 1, 14, 13, 20, 0]),  # a Monday
+        (1835395199, [2028, 2, 28, 1, 23, 59, 59, 0]),
+        (1835395200, [2028, 2, 29, 2, 0, 0, 0, 0]),
+        (2147483648, [2038, 1, 19, 2, 3, 14, 8, 0]),
+        (4102444799, [2099, 12, 31, 4, 23, 59, 59, 0]),
+    ],
+)
+def test_the_clock_is_set_whatever_a_port_counts_from(
+    device: Interpreter, seconds: int, date: list[int], epoch: int
+) -> None:
+    assert device.call("port_clock:set_clock", seconds, epoch, True) == date
+
+
+def test_a_board_without_a_clock_sets_none(device: Interpreter) -> None:
+    assert device.call("port_clock:set_clock", 1790000000, 0, False) is None

@@ -73,6 +73,9 @@ class Bench:
     def connected(self):
         return self.link.connected
 
+    def receiving(self):
+        return self.link.receiving
+
     def bad(self):
         return self.link.bad
 
