@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from support import command_mutations
+
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("boards", "docs", "firmware", "host", "tests", "pyproject.toml")
 
@@ -303,6 +305,7 @@ MUTATIONS = [
         '            raise Full("too many connections")',
         "tests/host/server",
     ),
+    *(Mutation(*row) for row in command_mutations.MUTATIONS),
 ]
 
 

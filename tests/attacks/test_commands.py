@@ -287,7 +287,7 @@ def test_lost_results(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     lose_statuses(target)
     body = {"n": next(target.board.readings)}
     target.board.delivered.append(body)
-    assert target.board.device.send(body, 500)
+    assert target.board.device.send(body, 1000)
     assert target.states == [(CommandState.SENT, None)]
     target.board.line.up = passed
     monkeypatch.undo()
@@ -299,15 +299,16 @@ def test_lost_results(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
 @attack(
     "power fails before the result is sent", layer="-", result=f"{ONCE}; its result is on flash"
 )
-def test_power_fails_before_the_result(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 100)
+def test_power_fails_before_the_result(target: Target) -> None:
     target.send()
     lose_statuses(target)
     body = {"n": next(target.board.readings)}
     target.board.delivered.append(body)
-    assert target.board.device.send(body, 300)
+    steps = target.board.device.send_steps(body, WAIT_MS)
+    while not target.done:
+        next(steps)
+    steps.close()
     target.board.line.up = passed
-    monkeypatch.undo()
     target.board.start()
     target.listen()
     target.board.deliver()

@@ -151,7 +151,7 @@ def test_a_result_that_is_lost_is_sent_again(
 ) -> None:
     operator.send(device)
     network.up = lose_statuses(network, device)
-    assert device.send({"t": 1}, wait_ms=100)  # the reading is stored
+    assert device.send({"t": 1}, wait_ms=500)  # the reading is stored
     assert not device.deliver(wait_ms=50)
     assert operator.states(device) == [(CommandState.SENT, None)]
     network.up = lambda frame: frame
@@ -165,7 +165,10 @@ def test_a_result_outlives_a_reboot(
 ) -> None:
     operator.send(device)
     network.up = lose_statuses(network, device)
-    device.send({"t": 1}, wait_ms=100)
+    steps = device.send_steps({"t": 1}, 60_000)
+    while not led.told:
+        next(steps)
+    steps.close()
     network.up = lambda frame: frame
     again = start()
     again.on_command(led)
