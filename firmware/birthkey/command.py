@@ -54,8 +54,8 @@ class Commands:
             self._running = False
 
     def _obey(self, handler, number, body):
-        head = number.to_bytes(8, "big") + sha256(cbor.dumps(body)).digest()[:8]
         try:
+            head = number.to_bytes(8, "big") + sha256(cbor.dumps(body)).digest()[:8]
             record = self._store.read(_RECORD, _HEAD, _HEAD + MAX_RESULT) or bytes(_HEAD)
             last = int.from_bytes(record[:8], "big")
             if number <= last:
@@ -65,12 +65,12 @@ class Commands:
                     return [last, cbor.loads(result)]
                 return [last, [_UNKNOWN, "command %d was begun before" % last]]
             self._store.write(_RECORD, head)
-        except KeystoreError as error:
+        except (KeystoreError, MemoryError) as error:
             return [number, _failure(error)]
         result = _run(handler, body)
         try:
             self._store.write(_RECORD, head + cbor.dumps(result))
-        except KeystoreError:
+        except (KeystoreError, MemoryError):
             pass  # the server hears it all the same, if this boot lasts
         return [number, result]
 

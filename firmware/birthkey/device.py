@@ -177,6 +177,15 @@ class Device:
         one that restarts the board leaves the server with an outcome unknown.
         """
         self._handler = handler
+        self._take_commands()
+
+    def _take_commands(self):
+        # Without a handler nobody pays RAM for it before there is a command.
+        if self._commands is None:
+            from birthkey.command import Commands
+
+            self._commands = Commands(self._store)
+        return self._commands
 
     def sync_time(self, wait_ms=15000):
         """Ask the server for the time, and set the board's clock if it has one.
@@ -290,11 +299,7 @@ class Device:
             return kind, counter, body
         # While a result waits, the server sends its command again, or the next one too early.
         if self._result is None:
-            if self._commands is None:
-                from birthkey.command import Commands
-
-                self._commands = Commands(self._store)
-            self._commands.take(counter, body[1])
+            self._take_commands().take(counter, body[1])
         return None
 
     def _await_command(self, deadline):

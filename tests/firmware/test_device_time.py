@@ -161,6 +161,7 @@ def test_an_answer_that_was_not_asked_for_sets_nothing(
 
     network.pipeline.frames = tell  # type: ignore[method-assign]
     assert not device.send({"n": 1}, wait_ms=50)
+    assert device.problem == "the server's answer is of another kind than the question"
     assert device.queued == 1
     assert clock == []
     network.pipeline.frames = real  # type: ignore[method-assign]
