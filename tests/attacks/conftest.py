@@ -10,6 +10,7 @@ import pytest
 
 import birthkey.device
 from attacks.stage import Board, Stage
+from attacks.target import Target
 from attacks.wire import Loop
 
 
@@ -53,3 +54,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def board(stage: Stage) -> Board:
     """A genuine board, enrolled, with one reading delivered."""
     return stage.board()
+
+
+@pytest.fixture
+def target(stage: Stage, board: Board) -> Target:
+    """That board, which takes commands."""
+    return Target(stage, board)

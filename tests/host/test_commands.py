@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from birthkey_host import cbor, commands, events
 from birthkey_host.cbor import Value
-from birthkey_host.enrolment import Open
-from birthkey_host.keys import ServerKey
 from birthkey_host.message import Command, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
-from birthkey_host.registry import Registry, RegistryError
+from birthkey_host.registry import RegistryError
 from birthkey_host.schema import Action
+from commanding import END, LED, WHO, hear, queue, report, states
 from recording import NOW, Server, count, data, execute
 
 Boards = Callable[[int], list[ReferenceDevice]]
-LED: Value = {"led": True}
-END = NOW + 1000
-WHO = {"who": "ada", "why": ""}
-
-
-def queue(server: Server, board: ReferenceDevice, body: object = LED, expires: float = END) -> int:
-    return server.registry.command(board.device_id, body, expires=expires, now=NOW, **WHO).id
-
-
-def hear(server: Server, board: ReferenceDevice, now: float = NOW) -> Command | None:
-    """What goes down behind the acknowledgement of a reading."""
-    verdict = server(board, data(board), now)
-    assert verdict.reason is None
-    return verdict.command
-
-
-def report(
-    server: Server, board: ReferenceDevice, last: int, result: Value, now: float = NOW
-) -> Command | None:
-    """What goes down behind the acknowledgement of a status."""
-    body = Status(command_result=(last, result)).body()
-    verdict = server(board, board.message(Type.STATUS, body), now)
-    assert verdict.reason is None
-    return verdict.command
-
-
-def states(server: Server, board: ReferenceDevice, now: float = NOW) -> list[str]:
-    return [commands.state(row, now).value for row in server.registry.commands(board.device_id)]
 
 
 class TestEncode:
@@ -348,60 +316,3 @@ class TestLife:
         rows = server.registry.commands(enrolled.device_id)
         assert [row.id for row in rows] == [2, 3]
         assert queue(server, enrolled) == 4
-
-
-class TestServers:
-    """Several over one database."""
-
-    def test_they_never_send_two_commands_at_once(
-        self, server: Server, server_key: ServerKey, url: str, boards: Boards
-    ) -> None:
-        board, *_ = boards(1)
-        server.enrol(board)
-        for number in range(5):
-            queue(server, board, {"n": number})
-        frames = [board.frame(data(board)) for _ in range(24)]
-
-        def serve(frames: list[bytes]) -> list[Command | None]:
-            with Registry(url, busy_timeout=30) as registry:
-                other = Server(server_key, registry, Open())
-                return [other.record(other.receive(frame)).command for frame in frames]
-
-        with ThreadPoolExecutor(4) as pool:
-            told = [c for some in pool.map(serve, [frames[i::4] for i in range(4)]) for c in some]
-        assert told == [Command(1, {"n": 0})] * 24
-        assert states(server, board) == ["sent"] + ["queued"] * 4
-
-    def test_ids_are_given_out_once(
-        self, server: Server, url: str, enrolled: ReferenceDevice
-    ) -> None:
-        def send(_: int) -> list[int]:
-            with Registry(url, busy_timeout=30) as registry:
-                rows = [
-                    registry.command(enrolled.device_id, LED, expires=END, now=NOW, **WHO)
-                    for _ in range(5)
-                ]
-                return [row.id for row in rows]
-
-        with ThreadPoolExecutor(4) as pool:
-            ids = [number for some in pool.map(send, range(4)) for number in some]
-        assert sorted(ids) == list(range(1, 21))
-        events.verify(server.registry.events())
-
-    def test_a_restored_database_sends_what_was_sent_since_under_its_old_id(
-        self, server: Server, server_key: ServerKey, enrolled: ReferenceDevice, tmp_path: Path
-    ) -> None:
-        """So that the board, which has done that id, does not do it again."""
-        for number in range(2):
-            queue(server, enrolled, {"n": number})
-        execute(server.registry, "PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy(tmp_path / "registry.sqlite3", tmp_path / "backup.sqlite3")
-        hear(server, enrolled)
-        assert report(server, enrolled, 1, "on") == Command(2, {"n": 1})
-        report(server, enrolled, 2, "on")
-        with Registry(f"sqlite:///{tmp_path}/backup.sqlite3") as registry:
-            restored = Server(server_key, registry, Open())
-            assert hear(restored, enrolled) == Command(1, {"n": 0})
-            assert report(restored, enrolled, 2, "on") is None
-            assert states(restored, enrolled) == ["outcome unknown"] * 2
-            assert queue(restored, enrolled) == 3
