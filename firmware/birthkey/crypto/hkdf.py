@@ -1,6 +1,9 @@
 """HMAC-SHA256 (RFC 2104) and HKDF over it (RFC 5869).
 
-MicroPython's `hashlib` has no `hmac` beside it, so both are made here from `sha256`.
+MicroPython's `hashlib` has no `hmac` beside it, so both are made here from `sha256`. An HMAC
+takes 3 blocks of SHA-256 beside those of its message and its padding, at least one: the padded
+key twice, and the inner digest; its `sha256` cannot be copied, so that none of them is saved.
+`extract` is one HMAC, `expand` one for each 32 bytes.
 """
 
 from hashlib import sha256

@@ -1,6 +1,7 @@
 """What tests of the crypto package need beside it in the device's own interpreter."""
 
 import gc
+import os
 
 from birthkey.crypto import chacha20poly1305, entropy
 
@@ -66,13 +67,13 @@ def open_buffers(key, nonce, sealed, aad):
 
 def chacha20(key, nonce, counter, data):
     target = bytearray(len(data))
-    chacha20poly1305._ChaCha20(key, nonce, counter).xor(data, target)
+    chacha20poly1305.ChaCha20(key, nonce, counter).xor(data, target)
     return target
 
 
 def chacha20_garbage(blocks):
     """Bytes of heap that so many blocks of key stream leave behind (MicroPython only)."""
-    stream = chacha20poly1305._ChaCha20(bytes(32), bytes(12), 0)
+    stream = chacha20poly1305.ChaCha20(bytes(32), bytes(12), 0)
     source = bytes(64 * blocks)
     target = bytearray(64 * blocks)
     gc.collect()
@@ -82,3 +83,27 @@ def chacha20_garbage(blocks):
     garbage = gc.mem_alloc() - before
     gc.enable()
     return garbage
+
+
+def thumb_and_python(rounds):
+    """Sizes at which machine code and Python differ, on random input of any alignment."""
+    from birthkey.crypto import chacha20poly1305_python, chacha20poly1305_thumb
+
+    if chacha20poly1305.ChaCha20 is not chacha20poly1305_thumb.ChaCha20:
+        raise RuntimeError("this board does not use its machine code")
+    differ = []
+    for size in range(rounds):
+        key, nonce = os.urandom(32), os.urandom(12)
+        if size % 3 == 0:
+            key = bytes((255,)) * 32  # every limb as large as it can be
+        data = memoryview(bytes((255,)) * size if size % 4 == 0 else os.urandom(size + 3))
+        data = data[size % 3 :]
+        counter = 0xFFFFFFFF if size == 70 else size
+        found = []
+        for kind in (chacha20poly1305_thumb, chacha20poly1305_python):
+            target = bytearray(len(data) + 3)
+            kind.ChaCha20(key, nonce, counter).xor(data, memoryview(target)[size % 2 :])
+            found.append((target, kind.poly1305(key, data, data[: size // 2])))
+        if found[0] != found[1]:
+            differ.append(size)
+    return differ
