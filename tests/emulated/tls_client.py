@@ -9,9 +9,9 @@ from birthkey._port import free_heap, run, ticks_diff, ticks_ms
 from birthkey.crypto import p256, x509
 from birthkey.transport.tls import Tls
 
-# Of ballast, in bytes: a piece where no larger one fits, and at most what a link costs beside it.
+# Of ballast, in bytes: a piece where no larger one fits, and at most what an object costs beside.
 _SMALLEST = 64
-_LINK = 96
+_OBJECT = 48
 _ROUNDS = 4  # what was let go of may still be on the stack the first time
 
 
@@ -69,7 +69,9 @@ class Client:
 
     def echoes(self, size, piece=1024):
         """Whether so many bytes come back that are sent in one go."""
-        sent = bytes([at * 7 & 0xFF for at in range(size)])
+        sent = bytearray(size)  # a list would need four times as much, in one piece
+        for at in range(size):
+            sent[at] = at * 7 & 0xFF
         self.send(sent)
         return all(
             self.receive(min(piece, size - at)) == sent[at : at + piece]
@@ -97,10 +99,8 @@ class Client:
         gc.collect()
         kept = [bytearray(size) for size in holes]
         ballast = _filled(1024, 192)
-        each = ballast
-        while each and each[1]:
-            each[0] = None
-            each = each[1][1]
+        for at in range(0, len(ballast), 2):
+            ballast[at] = None
         kept.clear()
         return self._outcome(ballast, host, port)
 
@@ -116,14 +116,17 @@ class Client:
 
 
 def _filled(free, size):
-    """A chain of pieces of that size, or smaller ones, that leaves only so many bytes free."""
-    ballast = [None, None]
+    """Pieces of that size, or smaller ones, that leave only so many bytes free."""
+    gc.collect()
+    ballast = [None] * (free_heap() // _SMALLEST)
+    at = 0
     for _ in range(_ROUNDS):
         gc.collect()
         for each in (size, _SMALLEST):
             try:
-                for _ in range((free_heap() - free) // (each + _LINK)):
-                    ballast = [bytearray(each), ballast]
+                for _ in range((free_heap() - free) // (each + _OBJECT)):
+                    ballast[at] = bytearray(each)
+                    at += 1
             except MemoryError:
                 pass  # what is free is in smaller pieces
     return ballast

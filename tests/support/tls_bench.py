@@ -59,12 +59,7 @@ class Bench:
 
     def start(self, interpreter: Interpreter, peer: Peer) -> None:
         self.interpreter, self.peer = interpreter, peer
-        self.renew()
-
-    def renew(self) -> None:
-        """Let the client begin anew, after others have used its modem."""
-        self.client: Any = None  # first: a board has memory for one
-        self.client = self.interpreter.call("emulated.tls_client:Client")
+        self.client: Handle = interpreter.call("emulated.tls_client:Client")
 
     @property
     def is_slow(self) -> bool:
@@ -147,19 +142,23 @@ def names(stream: bytes) -> list[str]:
 
 
 def lend(
-    request: pytest.FixtureRequest, firmware: Firmware = ESP_AT_3_3, heap: str = "64M"
+    request: pytest.FixtureRequest,
+    firmware: Firmware = ESP_AT_3_3,
+    heap: str = "64M",
+    user: str = "",
 ) -> Bench:
     """A bench whose board is `request.param`, with nobody meddling; it stays for later tests.
 
     For a board takes longer to start than to shake hands, and costs nothing while it is idle.
+    Each `user` gets one of its own.
     """
     there = request.session.stash.setdefault(_THERE, {})
     key = request.param, firmware, heap
-    if key not in there:
+    if (key, user) not in there:
         stack = contextlib.ExitStack()
         request.session.addfinalizer(stack.close)
-        there[key] = _start(stack, *key)
-    made = there[key]
+        there[key, user] = _start(stack, *key)
+    made = there[key, user]
     modem = made.modem
     modem.on_uplink = modem.on_downlink = modem.on_from_board = modem.on_to_board = None
     modem.mute = False
