@@ -9,13 +9,13 @@ from birthkey.crypto import p256, p256_python
 
 
 def nonces(private, digest, count):
-    """The first nonces of a signature."""
+    """The first candidates for the nonce of a signature."""
     candidates = p256._nonces(private, digest)
     return [next(candidates) for _ in range(count)]
 
 
-def nonce_after(private, digest, candidate):
-    """The nonce when the first candidate comes out as told, and the one expected then."""
+def signature_after(private, digest, candidate):
+    """The signature when the first candidate comes out as told, and the one expected then."""
     real, calls = p256.hmac, []
 
     def fake(*arguments):
@@ -24,11 +24,12 @@ def nonce_after(private, digest, candidate):
 
     p256.hmac = fake
     try:
-        nonce = next(p256._nonces(private, digest))
+        signature = p256.sign(private, digest)
     finally:
         p256.hmac = real
     key = real(calls[4][0], candidate, b"\0")  # RFC 6979, section 3.2, end of step h
-    return nonce, int.from_bytes(real(key, real(key, candidate)), "big")
+    nonce = real(key, real(key, candidate))
+    return signature, p256._backend.sign(private, digest, nonce)
 
 
 def results(kind, private, public, digest, signature):
@@ -46,13 +47,11 @@ def results(kind, private, public, digest, signature):
 
 
 class _Right:
-    invert = p256_python.invert
-    base_multiply = staticmethod(p256_python.base_multiply)
+    public_key = staticmethod(p256_python.public_key)
 
 
 class _Wrong:
-    invert = p256_python.invert
-    base_multiply = staticmethod(lambda k: p256_python.base_multiply(k + 1))
+    public_key = staticmethod(lambda private: bytes(64))
 
 
 class _Empty:
@@ -64,7 +63,7 @@ def loads(name):
     module = {"right": _Right, "wrong": _Wrong, "empty": _Empty}.get(name)
     if module is None:
         return p256._load(name) is not None
-    full_name = "birthkey.crypto.p256_" + name
+    full_name = "birthkey_p256_" + name
     sys.modules[full_name] = module
     try:
         return p256._load(name) is module

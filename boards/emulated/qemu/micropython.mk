@@ -6,3 +6,6 @@ SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, \
     semihosting.c \
     uart.c \
 )
+
+P256_DIR := $(abspath $(USERMOD_DIR)/../../../firmware/native/p256)
+include $(P256_DIR)/micropython.mk

@@ -3,73 +3,92 @@
 A private key is 32 bytes; a public key is the 64 bytes x || y; a signature is the 64 bytes
 r || s; a digest is 32 bytes. Arguments may be bytes, bytearray or memoryview.
 
-Here is what every back end shares. A back end is a module `p256_NAME` with
-    base_multiply(k)          -> (x, y)     k * G
-    multiply(k, x, y)         -> (x, y)     k * (x, y)
-    multiply_add(u, v, x, y)  -> x or None  u * G + v * (x, y), None at infinity
-    invert(value, modulus)    -> integer    modulo the curve's P or N
-on integers that were checked here. All but multiply_add take secrets.
+Here is what every back end shares. A back end is a module with
+    in_range(scalar)                   whether that is a number in 1..n-1
+    reduce(digest)                     the digest modulo n, as 32 bytes
+    public_key(private)                the public key
+    sign(private, digest, nonce)       a signature with the lower of its two values of s,
+                                       or None if the nonce is out of range or gives none
+    verify(public, digest, signature)  whether it is valid
+    ecdh(private, public)              the shared secret, or None if public is no point
+on bytes whose lengths, and private keys whose range, were checked here. That of Python works
+everywhere; native ones, firmware/native/p256, for Cortex-M. Those do not put a secret into a
+Python integer, nor does anything here.
 """
 
+import sys
+
+from birthkey._port import const
 from birthkey.crypto.hkdf import hmac
-from birthkey.crypto.p256_table import B, N, P
 
 # RFC 6979, A.2.5: a private key and its public key.
-_TEST_KEY = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
-_TEST_POINT = (
-    0x60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6,
-    0x7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299,
+_TEST_KEY = (
+    b"\xc9\xaf\xa9\xd8\x45\xba\x75\x16\x6b\x5c\x21\x57\x67\xb1\xd6\x93"
+    b"\x4e\x50\xc3\xdb\x36\xe8\x9b\x12\x7b\x8a\x62\x2b\x12\x0f\x67\x21"
 )
+_TEST_PUBLIC_KEY = (
+    b"\x60\xfe\xd4\xba\x25\x5a\x9d\x31\xc9\x61\xeb\x74\xc6\x35\x6d\x68"
+    b"\xc0\x49\xb8\x92\x3b\x61\xfa\x6c\xe6\x69\x62\x2e\x60\xf2\x9f\xb6"
+    b"\x79\x03\xfe\x10\x08\xb8\xbc\x99\xa4\x1a\xe9\xe9\x56\x28\xbc\x64"
+    b"\xf2\xf1\xb2\x0c\x2d\x7e\x9f\x51\x77\xa3\xc2\x94\xd4\x46\x22\x99"
+)
+
+# Architectures of .mpy files: what the firmware was compiled for.
+_ARMV6M = const(4)
+_ARMV7EMDP = const(8)
+
+_CPUID = const(0xE000ED00)
+_ID_ISAR2 = const(0xE000ED68)
+_CORTEX_M4 = const(0xC24)
+_CORTEX_M7 = const(0xC27)
 
 
 def public_key(private):
     """The public key of a private key; ValueError for one not in 1..n-1."""
-    return _pair_bytes(_backend.base_multiply(_private_scalar(private)))
+    _check_private(private)
+    return _backend.public_key(private)
 
 
 def sign(private, digest):
     """A deterministic signature (RFC 6979) with the lower of its two values of s."""
-    d = _private_scalar(private)
-    e = _integer(digest)
-    r = s = 0
-    nonces = _nonces(private, digest)
-    while not (r and s):
-        k = next(nonces)
-        r = _backend.base_multiply(k)[0] % N
-        s = _backend.invert(k, N) * (e + r * d) % N
-    return _pair_bytes((r, min(s, N - s)))
+    _check_private(private)
+    _check_32(digest)
+    signature = None
+    nonces = _nonces(private, _backend.reduce(digest))
+    while not signature:
+        signature = _backend.sign(private, digest, next(nonces))
+    return signature
 
 
 def verify(public, digest, signature):
     """Whether a signature is valid, whatever the bytes of it and of the public key are."""
-    e = _integer(digest)
-    point = _public_point(public)
-    if point is None or not _is_bytes(signature, 64):
-        return False
-    signature = memoryview(signature)
-    r = _integer(signature[:32])
-    s = _integer(signature[32:])
-    if not (0 < r < N and 0 < s < N):
-        return False
-    w = _backend.invert(s, N)
-    x = _backend.multiply_add(e * w % N, r * w % N, *point)
-    return x is not None and x % N == r
+    _check_32(digest)
+    return (
+        _is_bytes(public, 64)
+        and _is_bytes(signature, 64)
+        and _backend.verify(public, digest, signature)
+    )
 
 
 def ecdh(private, public):
     """The shared secret: x of private * public; ValueError unless both are keys."""
-    k = _private_scalar(private)
-    point = _public_point(public)
-    if point is None:
+    _check_private(private)
+    shared = _backend.ecdh(private, public) if _is_bytes(public, 64) else None
+    if shared is None:
         raise ValueError("public key is not on the curve")
-    return _backend.multiply(k, *point)[0].to_bytes(32, "big")
+    return shared
 
 
 def use(name):
     """Compute with the back end of that name from now on."""
     global _backend
-    if name not in _backends:
+    if name not in BACKENDS:
         raise ValueError("unknown back end")
+    if name not in _backends:
+        backend = _load(name)
+        if backend is None:
+            raise ValueError("the back end computes wrongly")
+        _backends[name] = backend
     _backend = _backends[name]
 
 
@@ -77,41 +96,20 @@ def _is_bytes(value, length):
     return isinstance(value, (bytes, bytearray, memoryview)) and len(value) == length
 
 
-def _integer(data):
+def _check_32(data):
     if not _is_bytes(data, 32):
         raise ValueError("not 32 bytes")
-    return int.from_bytes(data, "big")
 
 
-def _private_scalar(private):
-    d = _integer(private)
-    if not 0 < d < N:
+def _check_private(private):
+    _check_32(private)
+    if not _backend.in_range(private):
         raise ValueError("private key out of range")
-    return d
-
-
-def _public_point(public):
-    """(x, y), or None if it is not a point of the curve.
-
-    The curve has no cofactor, so every point on it has order n; infinity has no such form.
-    """
-    if not _is_bytes(public, 64):
-        return None
-    public = memoryview(public)
-    x = _integer(public[:32])
-    y = _integer(public[32:])
-    if x < P and y < P and (y * y - (x * x - 3) * x - B) % P == 0:
-        return x, y
-    return None
-
-
-def _pair_bytes(pair):
-    return pair[0].to_bytes(32, "big") + pair[1].to_bytes(32, "big")
 
 
 def _nonces(private, digest):
-    """Yield the candidates for the nonce of a signature: RFC 6979, section 3.2."""
-    digest = (int.from_bytes(digest, "big") % N).to_bytes(32, "big")
+    """Yield 32 bytes after 32 bytes, of which the first that is a nonce is that of the signature:
+    RFC 6979, section 3.2. The digest is modulo n."""
     key = bytes(32)
     value = b"\x01" * 32
     for separator in (b"\x00", b"\x01"):
@@ -119,9 +117,7 @@ def _nonces(private, digest):
         value = hmac(key, value)
     while True:
         value = hmac(key, value)
-        k = int.from_bytes(value, "big")
-        if 0 < k < N:
-            yield k
+        yield value
         key = hmac(key, value, b"\x00")
         value = hmac(key, value)
 
@@ -133,21 +129,47 @@ def _load(name):
     a back end's field arithmetic, its inversion and much of the table.
     """
     try:
-        backend = __import__("birthkey.crypto.p256_" + name, None, None, ("invert",))
-        return backend if backend.base_multiply(_TEST_KEY) == _TEST_POINT else None
+        if name == "python":
+            from birthkey.crypto import p256_python as backend
+        else:
+            backend = __import__("birthkey_p256_" + name)
+        return backend if backend.public_key(_TEST_KEY) == _TEST_PUBLIC_KEY else None
     except MemoryError:
         raise
-    except Exception:  # native code is refused with ImportError, SyntaxError or ValueError
+    except Exception:  # native code is refused with ImportError, or ValueError
         return None
 
 
+def _native_names():
+    """The native back ends that this processor can run, fastest first.
+
+    Code with instructions that a processor lacks would stop it: what is not known is not tried.
+    """
+    architecture = getattr(sys.implementation, "_mpy", 0) >> 10 & 15
+    if sys.platform == "linux" or not _ARMV6M <= architecture <= _ARMV7EMDP:
+        return ()
+    if architecture == _ARMV6M:
+        return ("armv6m",)
+    # Firmware for Cortex-M3 says the same as that for Cortex-M4 without floating point.
+    return ("armv7em", "armv7m", "armv6m") if _has_umaal() else ("armv7m", "armv6m")
+
+
+def _has_umaal():
+    try:
+        from machine import mem32
+    except ImportError:
+        return False
+    part = mem32[_CPUID] >> 4 & 0xFFF
+    return part in (_CORTEX_M4, _CORTEX_M7) or (mem32[_ID_ISAR2] >> 20 & 15) >= 2
+
+
 _backends = {}
-BACKENDS = ()
-for _name in ("python",):  # fastest first
+for _name in _native_names():
     _backend = _load(_name)
     if _backend:
         _backends[_name] = _backend
-        BACKENDS += (_name,)
-if not BACKENDS:
+BACKENDS = tuple([_name for _name in _native_names() if _name in _backends]) + ("python",)
+try:
+    use(BACKENDS[0])
+except ValueError:
     raise ImportError("no back end computes P-256 here")
-use(BACKENDS[0])

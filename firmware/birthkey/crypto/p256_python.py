@@ -14,12 +14,57 @@ interpreter's integers do not take the same time for every value.
 from array import array
 from os import urandom
 
-from birthkey.crypto.p256_table import BLOCKS, COLUMNS, SPACING, TABLE, TEETH, N, P
+from birthkey.crypto.p256_table import BLOCKS, COLUMNS, SPACING, TABLE, TEETH, B, N, P
 
 _INFINITY = (1, 1, 0)
 _TABLE = memoryview(TABLE)  # slices of bytes would be copies
 _BLOCK_SIZE = len(TABLE) // BLOCKS
 _LAST_TOOTH = (TEETH - 1) * SPACING
+
+
+def in_range(scalar):
+    """Whether 32 bytes are a number in 1..n-1."""
+    return 0 < int.from_bytes(scalar, "big") < N
+
+
+def reduce(digest):
+    """The digest modulo n, as 32 bytes."""
+    return (int.from_bytes(digest, "big") % N).to_bytes(32, "big")
+
+
+def public_key(private):
+    """The public key of a private key that is in range."""
+    return _pair_bytes(base_multiply(int.from_bytes(private, "big")))
+
+
+def sign(private, digest, nonce):
+    """A signature with the lower of its two values of s, or None if the nonce gives none."""
+    k = int.from_bytes(nonce, "big")
+    if not 0 < k < N:
+        return None
+    r = base_multiply(k)[0] % N
+    e = int.from_bytes(digest, "big")
+    s = invert(k, N) * (e + r * int.from_bytes(private, "big")) % N
+    return _pair_bytes((r, min(s, N - s))) if r and s else None
+
+
+def verify(public, digest, signature):
+    """Whether a signature is valid, whatever the bytes of it and of the public key are."""
+    r, s = _pair(signature)
+    point = _point(public)
+    if point is None or not (0 < r < N and 0 < s < N):
+        return False
+    w = invert(s, N)
+    x = multiply_add(int.from_bytes(digest, "big") * w % N, r * w % N, *point)
+    return x is not None and x % N == r
+
+
+def ecdh(private, public):
+    """The shared secret, or None if the public key is not on the curve."""
+    point = _point(public)
+    if point is None:
+        return None
+    return multiply(int.from_bytes(private, "big"), *point)[0].to_bytes(32, "big")
 
 
 def base_multiply(k):
@@ -121,6 +166,26 @@ def to_affine(points):
         affine.append((X * ZZ % P, Y * (inverse_Z * ZZ % P) % P))
     affine.reverse()
     return affine
+
+
+def _pair(data):
+    data = memoryview(data)
+    return int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big")
+
+
+def _pair_bytes(pair):
+    return pair[0].to_bytes(32, "big") + pair[1].to_bytes(32, "big")
+
+
+def _point(public):
+    """(x, y), or None if it is not a point of the curve.
+
+    The curve has no cofactor, so every point on it has order n; infinity has no such form.
+    """
+    x, y = _pair(public)
+    if x < P and y < P and (y * y - (x * x - 3) * x - B) % P == 0:
+        return x, y
+    return None
 
 
 def _odd(k):

@@ -125,15 +125,16 @@ def test_public_key_of_the_rfc_6979_key(device: Interpreter) -> None:
 
 def test_nonces_after_the_first_follow_rfc_6979(device: Interpreter) -> None:
     secret = int.from_bytes(KEY, "big")
-    made = device.call("p256_probe:nonces", KEY, DIGEST, 3)
+    made = [int.from_bytes(k, "big") for k in device.call("p256_probe:nonces", KEY, DIGEST, 3)]
     assert made == [generate_k(N, secret, hashlib.sha256, DIGEST, retry_gen=i) for i in range(3)]
     assert made[0] == NONCE
 
 
 @pytest.mark.parametrize("candidate", [0, N, 2**256 - 1])
 def test_a_nonce_out_of_range_is_passed_over(device: Interpreter, candidate: int) -> None:
-    nonce, expected = device.call("p256_probe:nonce_after", KEY, DIGEST, b32(candidate))
-    assert nonce == expected
+    made, expected = device.call("p256_probe:signature_after", KEY, DIGEST, b32(candidate))
+    assert made == expected
+    assert openssl_verifies(PUBLIC, DIGEST, made)
 
 
 def test_signatures_equal_those_of_python_ecdsa_and_satisfy_openssl(device: Interpreter) -> None:

@@ -1,0 +1,8 @@
+# The native back end of birthkey.crypto.p256, for ports with a Makefile: as it is for
+# USER_C_MODULES=firmware/native, or included with P256_DIR set by a board that has more.
+
+P256_DIR ?= $(USERMOD_DIR)
+
+SRC_USERMOD_C += $(P256_DIR)/module.c
+SRC_USERMOD_LIB_C += $(addprefix $(P256_DIR)/, constants.c curve.c inverse.c scalar.c words.c)
+SRC_USERMOD_LIB_ASM += $(P256_DIR)/field_v6m.S $(P256_DIR)/field_v7.S
