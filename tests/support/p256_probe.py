@@ -6,6 +6,7 @@ Runs in the interpreter under test, which finds it beside `device_worker.py`.
 import sys
 
 from birthkey.crypto import p256, p256_python
+from birthkey.crypto.hkdf import Hmac, hmac
 
 
 def nonces(private, digest, count):
@@ -16,19 +17,21 @@ def nonces(private, digest, count):
 
 def signature_after(private, digest, candidate):
     """The signature when the first candidate comes out as told, and the one expected then."""
-    real, calls = p256.hmac, []
+    made = []
 
-    def fake(*arguments):
-        calls.append(arguments)
-        return candidate if len(calls) == 5 else real(*arguments)
+    class Told(Hmac):
+        def of(self, *parts):
+            made.append((self, candidate if len(made) == 4 else super().of(*parts)))
+            return made[-1][1]
 
-    p256.hmac = fake
+    p256.Hmac = Told
     try:
         signature = p256.sign(private, digest)
     finally:
-        p256.hmac = real
-    key = real(calls[4][0], candidate, b"\0")  # RFC 6979, section 3.2, end of step h
-    nonce = real(key, real(key, candidate))
+        p256.Hmac = Hmac
+    # RFC 6979, section 3.2, end of step h: the key of the fifth HMAC is what the third made.
+    key = hmac(made[2][1], candidate, b"\0")
+    nonce = hmac(key, hmac(key, candidate))
     return signature, p256._backend.sign(private, digest, nonce)
 
 

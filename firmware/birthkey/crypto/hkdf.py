@@ -18,30 +18,46 @@ _HASH = const(32)
 _MAX_LENGTH = const(255 * 32)
 
 
+class Hmac:
+    """HMAC-SHA256 with one key, for several messages; `wipe` it after the last."""
+
+    def __init__(self, key):
+        if len(key) > _BLOCK:
+            key = sha256(key).digest()
+        padded = bytearray(len(key) + 1 & ~1)
+        padded[: len(key)] = key
+        words = array("H", padded)
+        self._inner = inner = array("H", _INNER)
+        self._outer = outer = array("H", _OUTER)
+        i = 0
+        for word in words:  # pairs of bytes: half the steps, and never a big integer
+            inner[i] = word ^ 0x3636
+            outer[i] = word ^ 0x5C5C
+            i += 1
+        padded[:] = bytes(len(padded))
+        words[:] = array("H", padded)
+
+    def of(self, *parts):
+        """The 32 bytes for the parts, as if they were one message."""
+        state = sha256(self._inner)
+        for part in parts:
+            state.update(part)
+        digest = state.digest()
+        state = sha256(self._outer)
+        state.update(digest)
+        return state.digest()
+
+    def wipe(self):
+        """Leave nothing of the key in the heap."""
+        self._inner[:] = self._outer[:] = array("H", _INNER)
+
+
 def hmac(key, *parts):
     """HMAC-SHA256 over the parts, as if they were one message: 32 bytes."""
-    if len(key) > _BLOCK:
-        key = sha256(key).digest()
-    pad = bytearray(len(key) + 1 & ~1)
-    pad[: len(key)] = key
-    words = array("H", pad)
-    inner = array("H", _INNER)
-    outer = array("H", _OUTER)
-    i = 0
-    for word in words:  # pairs of bytes: half the steps, and never a big integer
-        inner[i] = word ^ 0x3636
-        outer[i] = word ^ 0x5C5C
-        i += 1
-    state = sha256(inner)
-    for part in parts:
-        state.update(part)
-    digest = state.digest()
-    state = sha256(outer)
-    state.update(digest)
-    pad[:] = bytes(len(pad))  # the key is not left in the heap
-    blank = array("H", pad)
-    words[:] = inner[:i] = outer[:i] = blank
-    return state.digest()
+    mac = Hmac(key)
+    digest = mac.of(*parts)
+    mac.wipe()
+    return digest
 
 
 def extract(salt, ikm):
@@ -54,8 +70,10 @@ def expand(prk, info, length):
     if not 0 <= length <= _MAX_LENGTH:
         raise ValueError("HKDF expands to at most 8160 bytes")
     output = bytearray(length)
+    mac = Hmac(prk)
     block = b""
     for offset in range(0, length, _HASH):
-        block = hmac(prk, block, info, bytes((offset // _HASH + 1,)))
+        block = mac.of(block, info, bytes((offset // _HASH + 1,)))
         output[offset : offset + _HASH] = block[: length - offset]
+    mac.wipe()
     return bytes(output)

@@ -6,7 +6,6 @@ gives `seal` one twice, in another context with the same `enc` neither.
 
 from birthkey._port import const
 from birthkey.crypto import chacha20poly1305, hkdf, p256
-from birthkey.crypto.p256_table import N
 
 # Sections 4.1 and 5.1, with the identifiers of section 7.
 _KEM_SUITE = b"KEM\x00\x10"
@@ -84,7 +83,7 @@ def _derive_private_key(ikm):
     prk = _labeled_extract(_KEM_SUITE, b"", b"dkp_prk", ikm)
     for counter in range(256):
         candidate = _labeled_expand(_KEM_SUITE, prk, b"candidate", bytes((counter,)), _SECRET)
-        if 0 < int.from_bytes(candidate, "big") < N:
+        if p256.in_range(candidate):
             return candidate
     raise ValueError("no private key can be derived")
 

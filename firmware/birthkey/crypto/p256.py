@@ -19,7 +19,7 @@ Python integer, nor does anything here.
 import sys
 
 from birthkey._port import const
-from birthkey.crypto.hkdf import hmac
+from birthkey.crypto.hkdf import Hmac
 
 # RFC 6979, A.2.5: a private key and its public key.
 _TEST_KEY = (
@@ -43,6 +43,12 @@ _CORTEX_M4 = const(0xC24)
 _CORTEX_M7 = const(0xC27)
 
 
+def in_range(private):
+    """Whether 32 bytes are a private key, which is a number in 1..n-1."""
+    _check_32(private)
+    return _backend.in_range(private)
+
+
 def public_key(private):
     """The public key of a private key; ValueError for one not in 1..n-1."""
     _check_private(private)
@@ -57,6 +63,7 @@ def sign(private, digest):
     nonces = _nonces(private, _backend.reduce(digest))
     while not signature:
         signature = _backend.sign(private, digest, next(nonces))
+    nonces.close()
     return signature
 
 
@@ -102,24 +109,32 @@ def _check_32(data):
 
 
 def _check_private(private):
-    _check_32(private)
-    if not _backend.in_range(private):
+    if not in_range(private):
         raise ValueError("private key out of range")
 
 
 def _nonces(private, digest):
     """Yield 32 bytes after 32 bytes, of which the first that is a nonce is that of the signature:
     RFC 6979, section 3.2. The digest is modulo n."""
-    key = bytes(32)
     value = b"\x01" * 32
+    mac = Hmac(bytes(32))
     for separator in (b"\x00", b"\x01"):
-        key = hmac(key, value, separator, private, digest)
-        value = hmac(key, value)
-    while True:
-        value = hmac(key, value)
-        yield value
-        key = hmac(key, value, b"\x00")
-        value = hmac(key, value)
+        mac = _rekeyed(mac, value, separator, private, digest)
+        value = mac.of(value)
+    try:
+        while True:
+            value = mac.of(value)
+            yield value
+            mac = _rekeyed(mac, value, b"\x00")
+            value = mac.of(value)
+    finally:
+        mac.wipe()
+
+
+def _rekeyed(mac, *parts):
+    fresh = Hmac(mac.of(*parts))
+    mac.wipe()
+    return fresh
 
 
 def _load(name):

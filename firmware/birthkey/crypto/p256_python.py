@@ -147,7 +147,7 @@ def add(point, x, y):
     HH = H * H % P
     HHH = H * HH % P
     V = X * HH % P
-    X3 = (r * r - HHH - (V << 1)) % P
+    X3 = (r * r - HHH - V - V) % P
     return X3, (r * (V - X3) - Y * HHH) % P, Z * H % P
 
 
@@ -227,22 +227,14 @@ def _add_column(point, signs, column):
     """A point plus what one column of the comb contributes."""
     for block in range(BLOCKS):
         picked = 0
-        position = _LAST_TOOTH + block * COLUMNS + column
-        for _ in range(TEETH):
+        for position in range(_LAST_TOOTH + block * COLUMNS + column, -1, -SPACING):
             picked = picked << 1 | signs[position >> 3] >> (position & 7) & 1
-            position -= SPACING
         index, plus = _fold(picked, TEETH)
-        point = add(point, *_signed(_entry(block, index), plus))
+        start = block * _BLOCK_SIZE + (index << 6)
+        entry = _TABLE[start : start + 64]
+        y = int.from_bytes(entry[32:], "big")
+        point = add(point, int.from_bytes(entry[:32], "big"), (P - y, y)[plus])
     return point
-
-
-def _entry(block, index):
-    """The affine point at a place of the comb table."""
-    start = block * _BLOCK_SIZE + (index << 6)
-    return (
-        int.from_bytes(_TABLE[start : start + 32], "big"),
-        int.from_bytes(_TABLE[start + 32 : start + 64], "big"),
-    )
 
 
 def _wnaf(k):
