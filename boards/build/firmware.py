@@ -75,7 +75,7 @@ def image(board: str) -> Image:
     programs = tools(found)
     inputs = [BOARDS / board, BOARDS / "emulated/qemu", BOARDS / "rp2", BOARDS / "stm32"]
     inputs += [*BOARDS.glob("*.h"), Path(__file__)]
-    compiler = _version_of_compiler(programs)
+    compiler = version_of_compiler(programs)
     # Makefiles know what follows from a changed source, but not from a changed option: a folder
     # to build in serves for one set of options.
     options = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
@@ -114,7 +114,8 @@ def build(board: str, work: Path, target: Path, found: Sources, tools: dict[str,
         shutil.copy(made, target)
 
 
-def _version_of_compiler(tools: dict[str, str]) -> str:
+def version_of_compiler(tools: dict[str, str]) -> str:
+    """What the C compiler says of itself."""
     command = ["arm-none-eabi-gcc", "--version"]
     return subprocess.run(command, env=tools, capture_output=True, text=True).stdout
 

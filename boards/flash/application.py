@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from birthkey_host.repl import Repl
-from boards.build import dist
+from boards.build import dist, native
 from boards.build import firmware as builder
 from boards.flash.probe import Found
 
@@ -30,6 +30,9 @@ def files(board: str, found: Found) -> dict[str, bytes]:
     """{path on the board: content} of the application."""
     root = found.root.rstrip("/")
     chosen = {f"{found.library}/{name}": data for name, data in dist.modules().items()}
+    if found.platform != "linux":
+        for backend in native.backends(found.arch):
+            chosen[f"{found.library}/{native.name(backend)}"] = native.module(backend)
     chosen[f"{root}/board.py"] = (builder.BOARDS / board / "board.py").read_bytes()
     program = "application.py"
     chosen[f"{root}/application.mpy"] = dist.compiled(dist.FIRMWARE / program, program)

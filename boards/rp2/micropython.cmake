@@ -11,3 +11,5 @@ add_library(usermod_birthkey INTERFACE)
 target_sources(usermod_birthkey INTERFACE ${SIGN_ALT})
 target_link_options(usermod_birthkey INTERFACE -Wl,--wrap=mbedtls_ecdsa_write_signature)
 target_link_libraries(usermod INTERFACE usermod_birthkey)
+
+include(${CMAKE_CURRENT_LIST_DIR}/../../firmware/native/p256/micropython.cmake)

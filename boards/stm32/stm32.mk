@@ -11,6 +11,7 @@ override BOARD_DIR := boards/$(UPSTREAM)
 INC += -I$(BIRTHKEY_BOARD)
 SRC_C += $(abspath $(BIRTHKEY_STM32)/internal_flash.c)
 FROZEN_MANIFEST ?= $(BIRTHKEY_BOARD)/manifest.py
+USER_C_MODULES ?= $(abspath $(BIRTHKEY_STM32)/../../firmware/native)
 
 include $(BOARD_DIR)/mpconfigboard.mk
 
