@@ -1,4 +1,4 @@
-"""Boards that QEMU plays: MicroPython's ports/qemu with birthkey, on a Cortex-M3."""
+"""Boards that QEMU plays: MicroPython's ports/qemu with birthkey, on a Cortex-M3 or M4."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ _ERASED = b"\xff"
 _WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 # An instruction takes 8 ns of virtual time (-icount shift=3), a tick of time.ticks_cpu 40 ns.
+_SHIFT = 3
 INSTRUCTIONS_PER_TICK = 5
+
+EXACT_SHIFT = 7
+"""With this, an instruction takes 128 ns, so that ticks tell the number of instructions exactly."""
+
+
+def exact_instructions(ticks: int) -> int:
+    """How many they were, on a board with EXACT_SHIFT."""
+    return round(ticks * 40 / (1 << EXACT_SHIFT))
 
 
 class Qemu(Emulator):
@@ -38,10 +47,15 @@ class Qemu(Emulator):
         elf: Path | None = None,
         random: Path | None = None,
         journal: Path | None = None,
+        shift: int = _SHIFT,
         **configuration: Any,
     ) -> None:
-        """`random` plays the random number generator; `journal` gets all flash operations."""
+        """`random` plays the random number generator; `journal` gets all flash operations.
+
+        An instruction takes 2^shift ns of virtual time.
+        """
         super().__init__(folder, uart, unique_id=unique_id, **configuration)
+        self._shift = shift
         self._elf = elf or firmware.image(self.name).elf
         self._options = [f"unique_id={(unique_id or bytes(8)).hex()}"]
         for option, path in (("random", random), ("journal", journal)):
@@ -65,7 +79,7 @@ class Qemu(Emulator):
         self.console.write_bytes(b"")
         self.process = subprocess.Popen(
             [*_WITH_US, "qemu-system-arm", "-machine", self.machine, "-display", "none"]
-            + ["-monitor", "none", "-icount", "shift=3", "-kernel", str(self._elf)]
+            + ["-monitor", "none", "-icount", f"shift={self._shift}", "-kernel", str(self._elf)]
             + ["-semihosting-config", semihosting]
             + [
                 "-chardev",
@@ -95,6 +109,12 @@ class Mps2(Qemu):
 
     name = "QEMU_MPS2_AN385"
     machine = "mps2-an385"
+
+
+class Mps2CortexM4(Mps2):
+    """The same board, and the same firmware, on a Cortex-M4."""
+
+    machine = "mps2-an386"
 
 
 class Netduino2(Qemu):
