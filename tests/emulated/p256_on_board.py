@@ -12,7 +12,7 @@ from time import ticks_cpu, ticks_diff
 
 sys.path.append("/lib")
 
-from birthkey.crypto import p256  # noqa: E402
+from birthkey.crypto import p256
 
 _CASE = 32 + 32 + 64
 

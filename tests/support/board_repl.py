@@ -15,6 +15,7 @@ ON_BOARD = {
     "emulated/on_board.py": "emulated/on_board.py",
     "emulated/tls_client.py": "emulated/tls_client.py",
     "firmware/crypto/on_device.py": "firmware/crypto/on_device.py",
+    "p256_probe.py": "support/p256_probe.py",
     "vectors/board.py": "vectors/board.py",
 }
 SECONDS = 60.0  # for one answer

@@ -1,4 +1,4 @@
-"""Writes firmware/native/p256/constants.c: the curve's parameters and the comb table for native code.
+"""Writes firmware/native/p256/constants.c: the curve's parameters and its comb table, in C.
 
     python tests/support/make_p256_native.py
 
@@ -60,9 +60,9 @@ def words(number: int) -> str:
 
 
 def _number(name: str, value: int) -> str:
-    first, second = words(value).split(", "), []
-    first, second = first[:4], first[4:]
-    return f"const number {name} = {{\n    {', '.join(first)},\n    {', '.join(second)},\n}};\n"
+    row = words(value).split(", ")
+    first, second = ", ".join(row[:4]), ", ".join(row[4:])
+    return f"const number {name} = {{\n    {first},\n    {second},\n}};\n"
 
 
 def _modulus(name: str, value: int) -> str:

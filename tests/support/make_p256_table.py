@@ -14,8 +14,8 @@ from ecdsa.ellipticcurve import INFINITY, PointJacobi
 PATH = Path(__file__).resolve().parents[2] / "firmware/birthkey/crypto/p256_table.py"
 
 TEETH = 6
-BLOCKS = 2
-COLUMNS = 22
+BLOCKS = 4
+COLUMNS = 11
 SPACING = BLOCKS * COLUMNS
 
 HEADER = '''\

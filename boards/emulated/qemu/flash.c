@@ -1,4 +1,5 @@
-// The module `qemu`: `stack_peak`, and `Flash`, a block device for littlefs on the file flash.bin.
+// The module `qemu`: `stack_peak`, mbed TLS's ECDSA, and `Flash`, a block device for littlefs on the
+// file flash.bin.
 //
 // Flash behaves as NOR flash does: erasing sets bits, programming clears them. Each operation is in
 // the file when it returns, so killing QEMU is cutting the power. With the option journal=FILE
@@ -164,10 +165,16 @@ static mp_obj_t qemu_stack_peak(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(qemu_stack_peak_obj, qemu_stack_peak);
 
+// ecdsa.c
+MP_DECLARE_CONST_FUN_OBJ_2(qemu_ecdsa_sign_obj);
+MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdsa_verify_obj);
+
 static const mp_rom_map_elem_t qemu_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qemu) },
     { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&flash_type) },
     { MP_ROM_QSTR(MP_QSTR_stack_peak), MP_ROM_PTR(&qemu_stack_peak_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ecdsa_sign), MP_ROM_PTR(&qemu_ecdsa_sign_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ecdsa_verify), MP_ROM_PTR(&qemu_ecdsa_verify_obj) },
 };
 static MP_DEFINE_CONST_DICT(qemu_globals, qemu_globals_table);
 

@@ -1,5 +1,6 @@
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, \
     clock.c \
+    ecdsa.c \
     flash.c \
     main.c \
     random.c \

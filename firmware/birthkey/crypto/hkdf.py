@@ -29,11 +29,10 @@ class Hmac:
         words = array("H", padded)
         self._inner = inner = array("H", _INNER)
         self._outer = outer = array("H", _OUTER)
-        i = 0
-        for word in words:  # pairs of bytes: half the steps, and never a big integer
+        for i in range(len(words)):  # pairs of bytes: half the steps, and never a big integer
+            word = words[i]
             inner[i] = word ^ 0x3636
             outer[i] = word ^ 0x5C5C
-            i += 1
         padded[:] = bytes(len(padded))
         words[:] = array("H", padded)
 

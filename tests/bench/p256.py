@@ -1,0 +1,80 @@
+"""Instructions of P-256 by back end, beside mbed TLS's in the same firmware.
+
+`.m3` and `.m4` are emulated processors, with the back end that is theirs. `.armv6m` is that of
+Cortex-M0+ on the emulated Cortex-M3: its own code, of instructions that a Cortex-M0+ has, is
+counted as it would be there, but the interpreter and SHA-256 around it are compiled for Cortex-M3.
+What an RP2040 needs in cycles is in `.rp2040`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from boards.build import native
+from boards.emulated.qemu import EXACT_SHIFT, Mps2, Mps2CortexM4, Qemu, exact_instructions
+
+PROGRAM = Path(__file__).with_name("p256_on_board.py")
+OPERATIONS = ("public_key", "sign", "ecdh", "verify")
+# {figure's name ends with: (board, back end)}
+COLUMNS: dict[str, tuple[type[Qemu], str]] = {
+    "m3": (Mps2, "armv7m"),
+    "m4": (Mps2CortexM4, "armv7em"),
+    "armv6m": (Mps2, "armv6m"),
+    "python.m3": (Mps2, "python"),
+}
+
+
+def count(kind: type[Qemu]) -> dict[str, int]:
+    """{what: instructions} of all back ends that run there."""
+    with tempfile.TemporaryDirectory() as name:
+        noise = Path(name) / "noise"
+        noise.write_bytes(random.Random(1).randbytes(100_000))
+        board = kind(Path(name) / "board", random=noise, shift=EXACT_SHIFT)
+        with board.filesystem() as flash:
+            flash.makedirs("lib", exist_ok=True)
+            backends = [backend for board, backend in COLUMNS.values() if board is kind]
+            for backend in native.BACKENDS:
+                with flash.open(f"lib/{native.name(backend)}", "wb") as file:
+                    file.write(native.module(backend))
+            with flash.open("case.json", "w") as file:
+                json.dump({"backends": backends, "mbedtls": kind is Mps2}, file)
+            with flash.open("boot.py", "wb") as file:
+                file.write(PROGRAM.read_bytes())
+        with board:
+            board.switch_on()
+            board.says("there is no /birthkey.json", 60)
+        with board.filesystem() as flash, flash.open("ticks.json") as file:
+            ticks = json.load(file)
+    return {name: exact_instructions(number) for name, number in ticks.items()}
+
+
+def figures() -> dict[str, float]:
+    """All of them, by their names in build/bench.json."""
+    counted = {kind: count(kind) for kind in (Mps2, Mps2CortexM4)}
+    found: dict[str, float] = {
+        f"p256.{operation}.{suffix}": counted[kind][f"p256.{operation}.{backend}"]
+        for suffix, (kind, backend) in COLUMNS.items()
+        for operation in OPERATIONS
+        if f"p256.{operation}.{backend}" in counted[kind]
+    }
+    for operation in ("sign", "verify"):
+        found[f"mbedtls.{operation}.m3"] = counted[Mps2][f"mbedtls.{operation}"]
+    return found
+
+
+def run(console: Console) -> dict[str, float]:
+    """Print a table, and give the figures."""
+    found = figures()
+    table = Table("P-256, millions of instructions", *COLUMNS, "mbed TLS, m3")
+    for operation in OPERATIONS:
+        names = [f"p256.{operation}.{suffix}" for suffix in COLUMNS] + [f"mbedtls.{operation}.m3"]
+        cells = [f"{found[name] / 1e6:.3f}" if name in found else "-" for name in names]
+        table.add_row(operation, *cells)
+    console.print(table)
+    return found
