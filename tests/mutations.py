@@ -96,7 +96,7 @@ MUTATIONS = [
     ),
     Mutation(
         "signatures have the low s",
-        "firmware/birthkey/crypto/p256.py",
+        "firmware/birthkey/crypto/p256_python.py",
         "min(s, N - s)",
         "s",
         "tests/firmware/crypto/test_p256.py",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import http.server
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from birthkey_host.repl import Repl
-from boards.build import dist
+from boards.build import dist, native, sources
 from boards.build.cache import BuildError
 from boards.emulated.unix_port import micropython
 from stock_board import StockBoard
@@ -89,11 +92,62 @@ def test_package_lists_what_is_there(out: Path) -> None:
     assert package["version"] == dist.version()
     assert package["deps"] == []  # no index is asked: the folder is all that is needed
     listed = {url for _, url in package["urls"]}
-    assert listed == {name for name in contents(out) if name != "package.json"}
+    assert listed == {name for name in contents(out) if name.startswith("mpy6/")}
     for target, url in package["urls"]:
         assert url == f"mpy6/{target}"
     targets = {target for target, _ in package["urls"]}
     assert {"birthkey/device.mpy", "birthkey/crypto/p256.mpy", "senml/__init__.mpy"} <= targets
+
+
+@pytest.mark.parametrize("backend", native.BACKENDS)
+def test_package_for_one_architecture_has_its_native_code_too(out: Path, backend: str) -> None:
+    everywhere = json.loads((out / "package.json").read_text())
+    package = json.loads((out / f"package-{backend}.json").read_text())
+    name = f"birthkey_p256_{backend}.mpy"
+    assert package.pop("urls") == [*everywhere.pop("urls"), [name, f"mpy6-{backend}/{name}"]]
+    assert package == everywhere
+    header = (out / f"mpy6-{backend}" / name).read_bytes()[:4]
+    assert header[:2] == b"M\x06"
+    # The architecture of the file: what firmware without floating point loads, too.
+    assert header[2] >> 2 == {"armv6m": 4, "armv7m": 5, "armv7em": 5}[backend]
+
+
+def test_native_code_is_the_same_wherever_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = native.module("armv7m")
+    found = sources.sources()
+    monkeypatch.setattr(native, "sources", lambda: dataclasses.replace(found, key=""))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    again = native.module("armv7m")
+    assert again == made
+    assert str(tmp_path).encode() not in again
+
+
+def test_native_code_that_does_not_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(native._P256, tmp_path / "p256")
+    (tmp_path / "p256" / "words.c").write_text("#error no\n")
+    found = sources.sources()
+    monkeypatch.setattr(native, "sources", lambda: dataclasses.replace(found, key=""))
+    monkeypatch.setattr(native, "_P256", tmp_path / "p256")
+    with pytest.raises(BuildError, match=r"(?s)^make .* failed:.*words\.c.*#error no"):
+        native.module("armv6m")
+
+
+@pytest.mark.parametrize(
+    ("arch", "backends"),
+    [
+        ("armv6m", ("armv6m",)),
+        ("armv7m", ("armv7m",)),
+        ("armv7em", ("armv7m", "armv7em")),
+        ("armv7emsp", ("armv7em",)),
+        ("armv7emdp", ("armv7em",)),
+        ("xtensawin", ()),
+        ("-", ()),
+    ],
+)
+def test_native_code_for_an_architecture(arch: str, backends: tuple[str, ...]) -> None:
+    assert native.backends(arch) == backends
 
 
 @pytest.mark.parametrize("module", _MODULES)

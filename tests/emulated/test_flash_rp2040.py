@@ -101,7 +101,7 @@ def test_stock_board_gets_the_application_and_then_the_firmware(
     said = flash("--port", cable.port, "--app", *way)
     assert "TLS: no\n" in said
     assert "birthkey  none\n" in said
-    assert f"application: {len(dist.modules()) + 3} files written, 0 the same\n" in said
+    assert f"application: {len(dist.modules()) + 4} files written, 0 the same\n" in said
     born = board.says("^device ([0-9a-f]{32}), boot 1, new key$", 30)[1]
     shown = bytes.fromhex(born).hex(" ", 2)
     # From power on, with the identity's folder there.
@@ -109,6 +109,7 @@ def test_stock_board_gets_the_application_and_then_the_firmware(
     board.says(f"^device {born}, boot 2$", 30)
     said = flash("--port", cable.port, "--app", *way)
     assert said.endswith("is who it was\neverything was there already: nothing was written\n")
+    assert backends(cable) == ("armv6m", "python")
 
     said = flash("--port", cable.port)
     assert "and the file system at 0x100a0000 stays as it is\n" in said
@@ -116,9 +117,19 @@ def test_stock_board_gets_the_application_and_then_the_firmware(
     assert f"device {shown} is who it was\n" in said
     found = cable.found()
     assert found.frozen
+    assert backends(cable) == ("armv6m", "python")
     assert found.identity is not None
     assert found.identity.device_id.hex() == born
     assert cable.drive.joinpath("firmware.uf2").read_bytes() == image().read_bytes()
+
+
+def backends(cable: Cable) -> tuple[str, ...]:
+    """Of P-256, on the board."""
+    with Repl(cable.port) as repl:
+        found: tuple[str, ...] = repl.ask(
+            "from birthkey.crypto import p256\nprint(repr(p256.BACKENDS))"
+        )
+    return found
 
 
 def image() -> Path:
@@ -161,10 +172,11 @@ def test_package_is_installed_by_mip(cable: Cable, tmp_path: Path) -> None:
     out = dist.build(tmp_path / "dist")
     command = [sys.executable, "-m", "mpremote", "connect", cable.port, "mip", "install"]
     ran = subprocess.run(
-        [*command, str(out / "package.json")], capture_output=True, text=True, timeout=120
+        [*command, str(out / "package-armv6m.json")], capture_output=True, text=True, timeout=120
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert cable.found().birthkey == dist.version()
+    assert backends(cable) == ("armv6m", "python")
     cable.unplug()
     assert cable.board is not None
     with cable.board.filesystem() as files:

@@ -278,6 +278,20 @@ def test_verify_refuses_when_the_point_is_infinite(device: Interpreter) -> None:
     assert device.call("birthkey.crypto.p256:verify", PUBLIC, digest, b32(r) + b32(s)) is False
 
 
+@pytest.mark.parametrize("m", [1, 2, N - 1, N // 2])
+def test_verify_with_every_kind_of_collision(device: Interpreter, m: int) -> None:
+    """In u * G + v * Q, with Q a small multiple of G, the two sums meet and cancel on the way."""
+    public = point_bytes(G * m)
+    for v in (1, 2, 15, 16, 17, N - 1, N - 2, (N + 1) // 2):
+        for u in {0, v, v * m % N, -v * m % N, (1 - v * m) % N}:
+            total = (u + v * m) % N
+            r = int((G * (total or 1)).x()) % N
+            s = r * pow(v, -1, N) % N
+            signature, digest = b32(r) + b32(s), b32(u * s % N)
+            valid = device.call("birthkey.crypto.p256:verify", public, digest, signature)
+            assert valid is (total != 0), (u, v)
+
+
 def bad_public_keys() -> dict[str, object]:
     x, y = int.from_bytes(PUBLIC[:32], "big"), int.from_bytes(PUBLIC[32:], "big")
     twist = next(x for x in range(1, 100) if lift(x) is None)
