@@ -119,22 +119,20 @@ def _nonces(private, digest):
     value = b"\x01" * 32
     mac = Hmac(bytes(32))
     for separator in (b"\x00", b"\x01"):
-        mac = _rekeyed(mac, value, separator, private, digest)
+        key = mac.of(value, separator, private, digest)
+        mac.wipe()
+        mac = Hmac(key)
         value = mac.of(value)
     try:
         while True:
             value = mac.of(value)
             yield value
-            mac = _rekeyed(mac, value, b"\x00")
+            key = mac.of(value, b"\x00")
+            mac.wipe()
+            mac = Hmac(key)
             value = mac.of(value)
     finally:
         mac.wipe()
-
-
-def _rekeyed(mac, *parts):
-    fresh = Hmac(mac.of(*parts))
-    mac.wipe()
-    return fresh
 
 
 def _load(name):
