@@ -18,6 +18,8 @@ BLOCKS = 4
 COLUMNS = 11
 SPACING = BLOCKS * COLUMNS
 
+_LINE = 23  # bytes in a line of text
+
 HEADER = '''\
 """P-256: its parameters (SP 800-186, section 3.2.1.3) and a comb table of the base point G.
 
@@ -70,12 +72,9 @@ def render() -> str:
             SPACING=SPACING,
         )
     ]
-    for block in range(BLOCKS):
-        for index in range(1 << TEETH - 1):
-            point = entry(block, index)
-            for coordinate in (point.x(), point.y()):
-                data = int(coordinate).to_bytes(32, "big")
-                lines += [escaped(data[:16]), escaped(data[16:])]
+    points = [entry(block, i) for block in range(BLOCKS) for i in range(1 << TEETH - 1)]
+    data = b"".join(int(c).to_bytes(32, "big") for p in points for c in (p.x(), p.y()))
+    lines += [escaped(data[i : i + _LINE]) for i in range(0, len(data), _LINE)]
     return "".join([*lines, ")\n"])
 
 

@@ -2,8 +2,8 @@
 // Points are made of a number times 2^256 (Montgomery's form), which p256_multiply keeps:
 // (a * 2^256) * (b * 2^256) / 2^256 = (a * b) * 2^256.
 //
-// One of field_v7.S and field_v6m.S has the functions. They take the same instructions and read
-// the same addresses whatever the numbers are; r may be the same as a or b.
+// field_v7.S has the functions, or field_v6m.S and product_v6m.S. They take the same instructions
+// and read the same addresses whatever the numbers are; r may be the same as a or b.
 #ifndef BIRTHKEY_P256_FIELD_H
 #define BIRTHKEY_P256_FIELD_H
 

@@ -1,7 +1,7 @@
 # The native back end of birthkey.crypto.p256, for ports with CMake.
 
 add_library(usermod_birthkey_p256 INTERFACE)
-foreach(name constants.c curve.c field_v6m.S field_v7.S inverse.c module.c scalar.c words.c)
+foreach(name constants.c curve.c field_v6m.S field_v7.S inverse.c module.c product_v6m.S scalar.c words.c)
     target_sources(usermod_birthkey_p256 INTERFACE ${CMAKE_CURRENT_LIST_DIR}/${name})
 endforeach()
 target_link_libraries(usermod INTERFACE usermod_birthkey_p256)

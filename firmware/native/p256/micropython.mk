@@ -5,4 +5,4 @@ P256_DIR ?= $(USERMOD_DIR)
 
 SRC_USERMOD_C += $(P256_DIR)/module.c
 SRC_USERMOD_LIB_C += $(addprefix $(P256_DIR)/, constants.c curve.c inverse.c scalar.c words.c)
-SRC_USERMOD_LIB_ASM += $(P256_DIR)/field_v6m.S $(P256_DIR)/field_v7.S
+SRC_USERMOD_LIB_ASM += $(addprefix $(P256_DIR)/, field_v6m.S field_v7.S product_v6m.S)

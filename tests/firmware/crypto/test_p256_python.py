@@ -51,6 +51,10 @@ def check(device: Interpreter, point: list[int], k: int) -> None:
         ]
 
 
+def test_is_the_only_back_end_where_there_is_no_cortex_m(device: Interpreter) -> None:
+    assert device.get("birthkey.crypto.p256:BACKENDS") == ["python"]
+
+
 @pytest.mark.parametrize("z", [1, 2, P - 1, 0xBEEF << 200])
 @pytest.mark.parametrize("k", [0, 1, 2, N - 1, 0xC0FFEE])
 def test_doubling(device: Interpreter, k: int, z: int) -> None:
