@@ -25,6 +25,7 @@ _IN_RAM_ALONE = (".bss", ".noinit", ".heap", ".stack", "COMMON")
 
 # The first pattern that the path of an object file has names its part of the firmware.
 _PARTS = (
+    ("/firmware/native/p256", "P-256 in assembly and C"),
     ("/lib/mbedtls", "mbed TLS"),
     ("modtls", "mbed TLS"),
     ("/lib/littlefs", "littlefs"),

@@ -209,7 +209,16 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
 
 #else
 
+#if defined(__ARM_FEATURE_DSP)
+#define NAME MP_QSTR_birthkey_p256_armv7em
+#elif defined(__ARM_ARCH_6M__)
+#define NAME MP_QSTR_birthkey_p256_armv6m
+#else
+#define NAME MP_QSTR_birthkey_p256_armv7m
+#endif
+
 static const mp_rom_map_elem_t module_globals_table[] = {
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(NAME)},
     {MP_ROM_QSTR(MP_QSTR_in_range), MP_ROM_PTR(&module_in_range_obj)},
     {MP_ROM_QSTR(MP_QSTR_reduce), MP_ROM_PTR(&module_reduce_obj)},
     {MP_ROM_QSTR(MP_QSTR_public_key), MP_ROM_PTR(&module_public_key_obj)},
@@ -224,12 +233,6 @@ const mp_obj_module_t birthkey_p256_module = {
     .globals = (mp_obj_dict_t *)&module_globals,
 };
 
-#if defined(__ARM_FEATURE_DSP)
-MP_REGISTER_MODULE(MP_QSTR_birthkey_p256_armv7em, birthkey_p256_module);
-#elif defined(__ARM_ARCH_6M__)
-MP_REGISTER_MODULE(MP_QSTR_birthkey_p256_armv6m, birthkey_p256_module);
-#else
-MP_REGISTER_MODULE(MP_QSTR_birthkey_p256_armv7m, birthkey_p256_module);
-#endif
+MP_REGISTER_MODULE(NAME, birthkey_p256_module);
 
 #endif
