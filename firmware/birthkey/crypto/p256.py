@@ -177,11 +177,13 @@ def _has_umaal():
 
 
 _backends = {}
+BACKENDS = ()
 for _name in _native_names():
     _backend = _load(_name)
     if _backend:
         _backends[_name] = _backend
-BACKENDS = tuple([_name for _name in _native_names() if _name in _backends]) + ("python",)
+        BACKENDS += (_name,)
+BACKENDS += ("python",)  # tested when it is used: that takes longer than a signature
 try:
     use(BACKENDS[0])
 except ValueError:
