@@ -94,15 +94,13 @@ class Client:
         """What a connection attempt raises while only so many bytes of heap are free."""
         return self._outcome(_filled(free, 512), host, port)
 
-    def connect_in_pieces(self, holes, host, port):
-        """The same while all that is free is in small pieces, but for some of these sizes."""
-        gc.collect()
-        kept = [bytearray(size) for size in holes]
-        ballast = _filled(1024, 192)
-        for at in range(0, len(ballast), 2):
-            ballast[at] = None
-        kept.clear()
-        return self._outcome(ballast, host, port)
+    def connect_robbed(self, free, host, port):
+        """The same when others take the rest of it as soon as the modem has connected."""
+        tls = self._tls
+        tls._link = robber = Robber(self._modem, free)
+        said = self._outcome(robber.ballast, host, port)
+        tls._link = self._modem
+        return said
 
     def _outcome(self, ballast, host, port):
         error = None
@@ -113,6 +111,20 @@ class Client:
         ballast.clear()
         gc.collect()
         return error and type(error).__name__ + ": " + str(error)
+
+
+class Robber:
+    """A modem in whose time others take memory, and leave only so many bytes."""
+
+    def __init__(self, modem, free):
+        self.ballast = []
+        self._modem = modem
+        self._free = free
+
+    def connect(self, host, port):
+        stream = yield from self._modem.connect(host, port)
+        self.ballast.append(_filled(self._free, 512))
+        return stream
 
 
 def _filled(free, size):
