@@ -145,6 +145,17 @@ def test_firmware_that_is_there_is_not_written_again(cable: Cable, way: list[str
     assert sentence.startswith("birthkey is part of this board's firmware")
 
 
+def replaced(uf2: bytes, old: bytes, new: bytes) -> bytes:
+    """The same UF2 file with other content, which its blocks of 256 bytes may cut in two."""
+    blocks = [bytearray(uf2[at : at + 512]) for at in range(0, len(uf2), 512)]
+    content = b"".join(block[32:288] for block in blocks)
+    assert content.count(old) == 1
+    content = content.replace(old, new)
+    for number, block in enumerate(blocks):
+        block[32:288] = content[256 * number : 256 * (number + 1)]
+    return b"".join(blocks)
+
+
 def test_firmware_with_its_files_elsewhere_is_refused(cable: Cable, tmp_path: Path) -> None:
     """The identity would be out of its sight, or under it."""
     server = Command(tmp_path / "home")
@@ -153,9 +164,11 @@ def test_firmware_with_its_files_elsewhere_is_refused(cable: Cable, tmp_path: Pa
     listed = json.loads(server("factory", "--port", cable.port, "--json"))
     other = tmp_path / "other.uf2"
     other.write_bytes(
-        image()
-        .read_bytes()
-        .replace(b"\x00\x00\x0a\x10\x00\x00\x16\x00", b"\x00\x00\x0b\x10\x00\x00\x15\x00")
+        replaced(
+            image().read_bytes(),
+            b"\x00\x00\x0a\x10\x00\x00\x16\x00",
+            b"\x00\x00\x0b\x10\x00\x00\x15\x00",
+        )
     )
     assert load(other).file_system == ELSEWHERE
     sentence = flash.fails("--port", cable.port, "--firmware", str(other))

@@ -89,7 +89,8 @@ def soak(device: Interpreter, server: Server, count: int, *network: object) -> N
     used, largest = zip(*heaps, strict=True)
     assert max(used) <= used[0] + SLACK, used
     # Where the garbage lies at a moment is chance, but memory that breaks into pieces stays broken.
-    assert max(largest[len(largest) // 2 :]) >= largest[0] * 3 // 4, largest
+    # Not from the first on: something that is made once may have come to lie in the middle.
+    assert max(largest[len(largest) // 2 :]) >= largest[1] * 3 // 4, largest
 
 
 @pytest.mark.parametrize(("network", "count"), [("wire", 10_000), ("modem", 2_000)])

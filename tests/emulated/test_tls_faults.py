@@ -25,7 +25,7 @@ TOO_LITTLE = (
     r" one piece each, then 12288 more for the handshake\."
 )
 RAN_OUT = TLS + "memory ran out."
-FREE = (3000, 8000, 11_000)  # beside the place of the buffers, which is kept
+FREE = (6000, 9000, 11_000)  # beside the place of the buffers, which is kept
 PUSHING = replace(NONOS_1_7, receive_command=None)  # a modem that keeps nothing back
 
 
