@@ -18,8 +18,7 @@ _ANSWER_MS = const(10000)
 _FIRST_RETRY_MS = const(1000)
 _MOST_RETRY_MS = const(60000)
 _SILENCES_BEFORE_BACKUP = const(3)
-_COMMAND_MS = const(100)  # for a command to begin, behind an acknowledgement
-_ARRIVAL_MS = const(2000)  # and for all of it
+_COMMAND_MS = const(5000)  # for a command that an acknowledgement has announced
 _EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
 _LATEST = const(4102444800)
 
@@ -100,6 +99,7 @@ class Device:
         self._told = 0
         self._handler = None
         self._commands = None
+        self._announced = False  # a command is on its way
         self._result = None  # the status that tells what came of a command
         self._question = None  # the status that asks for the time
         self._time = None
@@ -210,7 +210,6 @@ class Device:
     def _converse(self, wait_ms, asks):
         """Deliver all that waits; or ask for the time, and for nothing else."""
         deadline = ticks_add(ticks_ms(), wait_ms)
-        acknowledged = False
         try:
             while True:
                 if self._commands and self._commands.waiting:
@@ -218,9 +217,8 @@ class Device:
                     self._result = self._outbox.make(message.STATUS, {2: result})
                 item = self._next(asks)
                 if item is None:
-                    if not acknowledged:
+                    if not self._announced:
                         return True
-                    acknowledged = False
                     yield from self._await_command(deadline)
                     continue
                 now = ticks_ms()
@@ -235,7 +233,6 @@ class Device:
                     self.problem = str(error)
                     answered = False
                 self._question = None  # each is asked once
-                acknowledged = answered and not asks
                 if answered:
                     self._backoff.reset()
                 else:
@@ -243,6 +240,7 @@ class Device:
         finally:
             # Ticks wrap: an age is only known while somebody counts.
             self._session.forget()
+            self._announced = False
 
     def _next(self, asks):
         """What is to be sent now: enrolment first, then news of a clone and of a command, then
@@ -297,29 +295,27 @@ class Device:
         self._watch_for_clone(body[0])
         if kind != message.COMMAND:
             return kind, counter, body
+        self._announced = False
         # While a result waits, the server sends its command again, or the next one too early.
         if self._result is None:
             self._take_commands().take(counter, body[1])
         return None
 
     def _await_command(self, deadline):
-        """Take the command that comes right behind an acknowledgement, if one does."""
+        """Take the command that an acknowledgement has announced, unless it was lost."""
         until = ticks_add(ticks_ms(), _COMMAND_MS)
-        patient = False
         try:
-            while not (self._commands and self._commands.waiting):
-                left = min(ticks_diff(until, ticks_ms()), ticks_diff(deadline, ticks_ms()))
-                if left > 0:
-                    frame = yield from self._transport.receive(left)
-                    if frame is not None:
-                        self._open(frame)
-                elif patient or not self._transport.receiving:
-                    return
-                else:
-                    patient = True
-                    until = ticks_add(ticks_ms(), _ARRIVAL_MS)
+            while self._announced:
+                now = ticks_ms()
+                left = min(ticks_diff(until, now), ticks_diff(deadline, now))
+                if left <= 0:
+                    break
+                frame = yield from self._transport.receive(left)
+                if frame is not None:
+                    self._open(frame)
         except ModemError:
-            pass  # the server closed the connection: all is said
+            pass  # the server closed the connection; it will send the command again
+        self._announced = False
 
     def _silence(self):
         self.problem = "no answer that opens came in %d s: is the server's key the right one?" % (
@@ -335,6 +331,7 @@ class Device:
         """Act on an authentic answer about `item`; True when that settles it."""
         if kind == message.ACKNOWLEDGE and item is not self._question:
             self.problem = None
+            self._announced = 1 in body
             if item is self._enrol:
                 self._enrolment.accepted()
             self._settle(item)

@@ -64,7 +64,7 @@ def decode_downlink(encoded):
     if not is_uint(body.get(0), 32):
         raise ValueError("an answer lacks the newest boot number")
     if kind == ACKNOWLEDGE:
-        good = len(body) == 1
+        good = len(body) == 1 or (len(body) == 2 and body.get(1) is True)
     elif kind == COMMAND:
         good = len(body) == 2 and isinstance(body.get(1), dict)
     elif kind == TIME:

@@ -82,7 +82,10 @@ _BODIES: dict[int, dict[int, tuple[str, str]]] = {
         2: ("command result", "[command id, result]"),
         3: ("time", "asks for the time"),
     },
-    Type.ACKNOWLEDGE: {0: ("newest", "highest boot that the server has seen")},
+    Type.ACKNOWLEDGE: {
+        0: ("newest", "highest boot that the server has seen"),
+        1: ("command", "one follows"),
+    },
     Type.COMMAND: {
         0: ("newest", "highest boot that the server has seen"),
         1: ("command", ""),

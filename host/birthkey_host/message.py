@@ -227,10 +227,13 @@ def check_down(message: Message) -> None:
     """Accept a message that goes down, with the body of its type. Else raises ValueError."""
     if message.type not in (Type.ACKNOWLEDGE, Type.COMMAND, Type.TIME, Type.REFUSE):
         raise ValueError(f"type {message.type} is none that a server sends")
-    required = {0} if message.type == Type.ACKNOWLEDGE else {0, 1}
-    fields = _fields(message.body, required=required, optional=set())
+    acknowledges = message.type == Type.ACKNOWLEDGE
+    required, optional = ({0}, {1}) if acknowledges else ({0, 1}, set())
+    fields = _fields(message.body, required=required, optional=optional)
     _newest(fields[0], 0)
-    value = fields.get(1)
+    value = fields.get(1, True)
+    if acknowledges and value is not True:
+        raise ValueError("field 1, that a command follows, is not true")
     if message.type == Type.COMMAND and not isinstance(value, dict):
         raise ValueError("field 1, the command, is not a map")
     if message.type == Type.TIME and not _is_uint(value):

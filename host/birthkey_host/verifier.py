@@ -122,10 +122,12 @@ class Outcome:
         elif self.status is not None and self.status.wants_time:
             kind = Type.TIME
             body[1] = int(self.now)
+        elif verdict.command is not None:
+            body[1] = True  # that a command follows
         return self.seal(Message(kind, self.message.counter, body))
 
     def command(self, verdict: Verdict) -> bytes | None:
-        """The sealed command that follows the answer, if one does; only after the commit."""
+        """The sealed command that the acknowledgement announces, if one does; after the commit."""
         command = verdict.command
         if command is None:
             return None

@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boards try again at once, and the network is quick: nobody has to be spared."""
     monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 10)
     monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 20)
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 10)
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 100)
 
 
 @pytest.fixture

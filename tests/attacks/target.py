@@ -15,6 +15,7 @@ from birthkey_host.message import Message, Type
 from birthkey_host.schema import CommandState
 
 LED = {"led": True}
+EXPECTED = {"expected": True}
 ONCE = "the command is done once"
 DONE = (CommandState.DONE, 1)
 UNKNOWN = (CommandState.UNKNOWN, None)
@@ -88,6 +89,18 @@ def catch(target: Target) -> bytes:
     [command] = caught
     assert target.done == []
     return command
+
+
+def expect(target: Target, *frames: bytes) -> None:
+    """The board gets these frames where it waits for a command, which comes behind them."""
+    target.send(EXPECTED)
+
+    def feed(answer: bytes) -> Iterable[bytes]:
+        return [*frames, answer] if is_command(target, answer) else [answer]
+
+    target.board.line.down = feed
+    target.board.deliver()
+    target.board.line.down = passed
 
 
 def lose_statuses(target: Target) -> None:

@@ -37,7 +37,7 @@ def start(
     monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
     monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
     monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 30)
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 2)
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 20)
 
     def start(**options: Any) -> Device:
         options = {"path": str(tmp_path / "board"), "board": "test", **options}

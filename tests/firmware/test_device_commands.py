@@ -267,9 +267,9 @@ def test_a_board_that_was_deleted_and_let_in_again_does_no_old_id(
 def test_firmware_that_knows_no_commands_goes_on(
     device: Device, operator: Operator, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for one, and what it does not expect it counts in `unopened`."""
+    """It does not wait for one; what comes too late it counts in `unopened`."""
     operator.send(device)
-    monkeypatch.setattr(device, "_await_command", lambda deadline: iter(()))
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 0)
     for number in range(3):
         assert device.send({"n": number})
     assert device.unopened == 2
@@ -277,53 +277,74 @@ def test_firmware_that_knows_no_commands_goes_on(
 
 
 class Slow(Transport):
-    """What follows an acknowledgement has begun to come, and takes its time."""
+    """Each frame after the first takes its time."""
 
     after = 0.05  # seconds
+    asked = 0
 
     def __init__(self, link: Network, host: str, port: int) -> None:
         super().__init__(link, host, port)
-        self._whole = float("inf")
-
-    @property
-    def receiving(self) -> bool:  # type: ignore[override]
-        return bool(self.answers)
+        self._due = 0.0
 
     def receive(self, timeout_ms: int) -> Iterator[None]:
         yield
-        if not self.answers or time.monotonic() < self._whole:
+        Slow.asked += 1
+        if not self.answers or time.monotonic() < self._due:
             time.sleep(0.001)
             return None
-        self._whole = time.monotonic() + self.after
+        self._due = time.monotonic() + self.after
         return self.answers.pop(0)
 
     def send(self, frame: bytes) -> Iterator[None]:
         yield from super().send(frame)
-        self._whole = 0.0
+        self._due = 0.0
 
 
-def test_a_command_that_has_begun_to_come_is_waited_for(
-    start: Start, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slow(start: Start, monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(birthkey.device, "Tcp", Slow)
     device = start()
-    device.on_command(led)
     assert device.deliver()
-    operator.send(device)
-    assert device.send({"t": 1})
+    return device
+
+
+def test_a_command_that_was_announced_is_waited_for(
+    slow: Device, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 5000)
+    slow.on_command(led)
+    operator.send(slow)
+    assert slow.send({"t": 1})
     assert led.told == [LED]
-    assert operator.states(device) == [(CommandState.DONE, {"n": 1})]
+    assert operator.states(slow) == [(CommandState.DONE, {"n": 1})]
 
 
-def test_one_that_never_comes_whole_holds_nobody_up_for_long(
-    start: Start, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
+def test_without_one_nothing_is_waited_for(slow: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 5000)
+    monkeypatch.setattr(Slow, "asked", 0)
+    slow.on_command(Led())
+    assert slow.send({"t": 1})
+    assert Slow.asked == 1
+
+
+def test_one_that_never_comes_holds_nobody_up_for_long(
+    slow: Device, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "Tcp", Slow)
-    monkeypatch.setattr(birthkey.device, "_ARRIVAL_MS", 20)
-    device = start()
-    assert device.deliver()
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 20)
     monkeypatch.setattr(Slow, "after", 60.0)
-    operator.send(device)
+    operator.send(slow)
     began = time.monotonic()
-    assert device.send({"t": 1})
+    assert slow.send({"t": 1})
     assert 0.02 <= time.monotonic() - began < 5
+    assert slow.problem is None
+
+
+def test_it_holds_nobody_up_for_longer_than_the_caller_waits(
+    slow: Device, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 60_000)
+    monkeypatch.setattr(Slow, "after", 60.0)
+    operator.send(slow)
+    began = time.monotonic()
+    assert slow.send({"t": 1}, wait_ms=50)
+    assert time.monotonic() - began < 5

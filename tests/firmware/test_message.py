@@ -16,6 +16,7 @@ COUNTER = 1 << 32
     "value",
     [
         [16, COUNTER, {0: 1}],
+        [16, COUNTER, {0: 1, 1: True}],
         [17, 5, {0: 1, 1: {"led": True}}],
         [18, COUNTER, {0: 1, 1: 1_800_000_000}],
         [19, COUNTER, {0: 0, 1: "pending"}],
@@ -41,6 +42,9 @@ def test_the_four_answers_are_taken(device: Interpreter, value: list[Any]) -> No
         [16, COUNTER, {0: 1 << 32}],
         [16, COUNTER, {0: True}],
         [16, COUNTER, {0: 1, 1: 1}],
+        [16, COUNTER, {0: 1, 1: False}],
+        [16, COUNTER, {0: 1, 2: True}],
+        [16, COUNTER, {0: 1, 1: True, 2: 0}],
         [17, 5, {0: 1}],
         [17, 5, {0: 1, 1: [1]}],
         [18, COUNTER, {0: 1, 1: "now"}],

@@ -38,8 +38,6 @@ class Network:
 class Transport:
     """What `birthkey.transport.tcp.Tcp` offers, over a Network."""
 
-    receiving = False
-
     def __init__(self, link: Network, host: str, port: int) -> None:
         self.link, self.connected, self.answers = link, False, list[bytes]()
 

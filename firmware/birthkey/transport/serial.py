@@ -80,10 +80,6 @@ class FrameReader:
         """Bytes that may be fed now."""
         return len(self._buffer) - self._end
 
-    @property
-    def begun(self):
-        return self._end > self._start
-
     def feed(self, data):
         """Take in at most `wanted` bytes."""
         end = self._end + len(data)
@@ -144,11 +140,6 @@ class Serial:
     def bad(self):
         """How many times what came was no frame: noise, or another baud rate."""
         return self._reader.bad
-
-    @property
-    def receiving(self):
-        """True when a frame has begun to come."""
-        return self._reader.begun
 
     def open(self):
         """Begin anew; there is nobody to ask."""

@@ -24,10 +24,6 @@ class FrameReader:
         """Bytes that may be fed now: no more than the current frame still lacks."""
         return self._whole - self._filled
 
-    @property
-    def begun(self):
-        return self._filled > 0
-
     def feed(self, data):
         """Take in at most `wanted` bytes; ValueError for a length that no frame has."""
         end = self._filled + len(data)
@@ -64,11 +60,6 @@ class Tcp:
     @property
     def connected(self):
         return self._stream is not None and self._stream.connected
-
-    @property
-    def receiving(self):
-        """True when a frame has begun to come."""
-        return self._reader.begun
 
     def open(self):
         """Connect, after closing what was open."""

@@ -256,7 +256,7 @@ class TcpServer:
                     self._log(connection, "connection", "closed the connection from %s: bad frames")
                     return
                 continue
-            # In one go: a board looks for a command right behind its acknowledgement.
+            # In one go: a board waits for the command that its acknowledgement announces.
             connection.stream.write(
                 b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers)
             )

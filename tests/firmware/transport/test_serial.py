@@ -137,17 +137,6 @@ def test_a_begun_frame_stays_for_the_next_time(bench: Handle) -> None:
     assert bench.receive(0) == A
 
 
-def test_a_begun_frame_is_seen(bench: Handle) -> None:
-    for data, begun in ((b"", False), (wire(A), False), (wire(A)[:4], True), (wire(A)[4:], False)):
-        bench.say(data)
-        bench.receive(1)
-        assert bench.receiving() is begun
-    bench.say(wire(A)[:4])
-    bench.receive(1)
-    bench.open()
-    assert bench.receiving() is False
-
-
 def test_noise_without_end_does_not_hold_the_caller(bench: Handle) -> None:
     bench.say_noise_without_end()
     before = bench.clock()

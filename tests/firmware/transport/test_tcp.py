@@ -64,23 +64,6 @@ def test_whole_frames_come_out_and_a_begun_one_waits(
     assert device.call("modem.scripted:frames", chunks) == frames
 
 
-def test_a_begun_frame_is_seen(device: Interpreter) -> None:
-    reader = device.call("birthkey.transport.tcp:FrameReader")
-
-    def begun() -> bool:
-        return bool(device.get(f"#{reader._number}:begun"))
-
-    assert not begun()
-    for at in range(4):
-        reader.feed(framed(b"ab")[at : at + 1])
-        assert begun()
-    assert reader.next_frame() == b"ab"
-    assert not begun()
-    reader.feed(b"\0")
-    reader.reset()
-    assert not begun()
-
-
 def test_the_longest_frame_is_read(device: Interpreter) -> None:
     frame = bytes(4096)
     reader = device.call("birthkey.transport.tcp:FrameReader")

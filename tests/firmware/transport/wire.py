@@ -73,9 +73,6 @@ class Bench:
     def connected(self):
         return self.link.connected
 
-    def receiving(self):
-        return self.link.receiving
-
     def bad(self):
         return self.link.bad
 

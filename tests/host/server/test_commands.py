@@ -44,7 +44,7 @@ def test_command_follows_the_acknowledgement(
 ) -> None:
     message = data(commanded)
     assert ask(pipeline, commanded, message) == [
-        Message(Type.ACKNOWLEDGE, message.counter, {0: 1}),
+        Message(Type.ACKNOWLEDGE, message.counter, {0: 1, 1: True}),
         Message(Type.COMMAND, 1, {0: 1, 1: {"led": True}}),
     ]
 
