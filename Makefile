@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 MPYLIB := build/mpylib/.installed
 
 # The boards whose firmware the tests run.
-EMULATED := QEMU_MPS2_AN385 QEMU_NETDUINO2 RPI_PICO
+EMULATED := QEMU_MPS2_AN385 QEMU_MPS2_AN385-ARMV6M QEMU_NETDUINO2 RPI_PICO
 
 .PHONY: demo test emulators firmware emulate flash dist lint format vectors bench mutations soak clean help
 

@@ -20,12 +20,12 @@ console = Console(highlight=False)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make firmware", description=__doc__)
-    parser.add_argument("boards", nargs="+", choices=firmware.names(), metavar="BOARD")
+    parser.add_argument("boards", nargs="+", choices=firmware.labels(), metavar="BOARD")
     parser.add_argument("--quiet", action="store_true", help="a line a board, no sizes")
     arguments = parser.parse_args()
     try:
         for board in arguments.boards:
-            image = firmware.image(board)
+            image = firmware.image(*board.split("-"))
             if arguments.quiet:
                 console.print(f"{board}: {image.flashable}", soft_wrap=True)
             else:

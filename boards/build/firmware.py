@@ -27,6 +27,7 @@ class Image:
     """What a build made: files named firmware.*, beside them sizes and the linker's map."""
 
     board: str
+    """And its variant, as in `labels`."""
     folder: Path
 
     @property
@@ -50,6 +51,13 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in BOARDS.glob("*/board.json"))
 
 
+def labels() -> list[str]:
+    """The boards, and BOARD-VARIANT for each variant of one."""
+    files = BOARDS.glob("*/mpconfigvariant_*.mk")
+    variants = [f"{path.parent.name}-{path.stem.split('_', 1)[1]}" for path in files]
+    return sorted([*names(), *variants])
+
+
 def port(board: str) -> str:
     """The folder of MicroPython's `ports` that a board belongs to."""
     folder = BOARDS / board
@@ -68,8 +76,11 @@ def storage(board: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def image(board: str) -> Image:
-    """The image for a board, built if it is not in the cache. Raises BuildError."""
+def image(board: str, variant: str = "") -> Image:
+    """The image for a board, built if it is not in the cache. Raises BuildError.
+
+    `variant` is one of the board's, as MicroPython's builds call what mpconfigvariant_NAME.mk says.
+    """
     port(board)
     found = sources()
     programs = tools(found)
@@ -81,21 +92,22 @@ def image(board: str) -> Image:
     options = [path for item in inputs for path in item.rglob("*") if path.suffix != ".py"]
     # And for one checkout: upstream's tool compiles a module again only if its file is newer.
     folders = str(ROOT), str(found.top)
-    place = f"{board}-{cache.key(cache.hash_of(options, ROOT), *folders, compiler)}"
+    label = f"{board}-{variant}" if variant else board
+    place = f"{label}-{cache.key(cache.hash_of(options, ROOT), *folders, compiler)}"
 
     def make(target: Path) -> None:
         work = cache.home() / "work" / place
         with cache.locked(f"work-{place}"):
-            build(board, work, target, found, programs)
+            build(board, work, target, found, programs, variant)
 
     if found.key:
         key = cache.key(cache.hash_of([*inputs, ROOT / "firmware"], ROOT), found.key, compiler)
-        return Image(board, cache.made("images", f"{board}-{key}", make))
+        return Image(label, cache.made("images", f"{label}-{key}", make))
     # Nobody knows what is in a checkout that somebody works in: make decides.
-    target = OUT / board / "image"
+    target = OUT / label / "image"
     target.mkdir(parents=True, exist_ok=True)
     make(target)
-    return Image(board, target)
+    return Image(label, target)
 
 
 def tools(found: Sources) -> dict[str, str]:
@@ -105,10 +117,19 @@ def tools(found: Sources) -> dict[str, str]:
     return {**environment("arm-none-eabi-gcc"), **found.environment, **repeatable}
 
 
-def build(board: str, work: Path, target: Path, found: Sources, tools: dict[str, str]) -> None:
+def build(
+    board: str,
+    work: Path,
+    target: Path,
+    found: Sources,
+    tools: dict[str, str],
+    variant: str = "",
+) -> None:
     """Build in the folder `work`, which may hold an earlier build; the image goes to `target`."""
     work.mkdir(parents=True, exist_ok=True)
     (work / "build.log").unlink(missing_ok=True)
+    if variant:
+        tools = {**tools, "BOARD_VARIANT": variant}
     _BUILDS[port(board)](BOARDS / board, found, work, tools)
     for made in work.glob("firmware.*"):
         shutil.copy(made, target)

@@ -35,6 +35,7 @@ class Qemu(Emulator):
     """A board with a UART for the REPL, one for the modem, and flash in a file."""
 
     machine: str  # as QEMU calls it
+    variant = ""  # of the firmware
     flash_area = FlashArea(0, 4096, 64)
     patience = 2.0
 
@@ -56,7 +57,7 @@ class Qemu(Emulator):
         """
         super().__init__(folder, uart, unique_id=unique_id, **configuration)
         self._shift = shift
-        self._elf = elf or firmware.image(self.name).elf
+        self._elf = elf or firmware.image(self.name, self.variant).elf
         self._options = [f"unique_id={(unique_id or bytes(8)).hex()}"]
         for option, path in (("random", random), ("journal", journal)):
             if path is not None:
@@ -115,6 +116,12 @@ class Mps2CortexM4(Mps2):
     """The same board, and the same firmware, on a Cortex-M4."""
 
     machine = "mps2-an386"
+
+
+class Mps2ArmV6M(Mps2):
+    """The same board, with firmware of no other instructions than a Cortex-M0+ has."""
+
+    variant = "ARMV6M"
 
 
 class Netduino2(Qemu):

@@ -1,9 +1,8 @@
 """Instructions of P-256 by back end, beside mbed TLS's in the same firmware.
 
-`.m3` and `.m4` are emulated processors, with the back end that is theirs. `.armv6m` is that of
-Cortex-M0+ on the emulated Cortex-M3: its own code, of instructions that a Cortex-M0+ has, is
-counted as it would be there, but the interpreter and SHA-256 around it are compiled for Cortex-M3.
-What an RP2040 needs in cycles is in `.rp2040`.
+`.m3` and `.m4` are emulated processors, with the back end that is theirs. `.armv6m` is a
+Cortex-M0+: firmware that is compiled for one, interpreter and SHA-256 too, counted on the emulated
+Cortex-M3, which has its instructions. What an RP2040 needs in cycles is in `.rp2040`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,28 @@ from rich.console import Console
 from rich.table import Table
 
 from boards.build import native
-from boards.emulated.qemu import EXACT_SHIFT, Mps2, Mps2CortexM4, Qemu, exact_instructions
+from boards.emulated.qemu import (
+    EXACT_SHIFT,
+    Mps2,
+    Mps2ArmV6M,
+    Mps2CortexM4,
+    Qemu,
+    exact_instructions,
+)
 
 PROGRAM = Path(__file__).with_name("p256_on_board.py")
 OPERATIONS = ("public_key", "sign", "ecdh", "verify")
+MBEDTLS = ("sign", "verify")
 # {figure's name ends with: (board, back end)}
 COLUMNS: dict[str, tuple[type[Qemu], str]] = {
     "m3": (Mps2, "armv7m"),
     "m4": (Mps2CortexM4, "armv7em"),
-    "armv6m": (Mps2, "armv6m"),
+    "armv6m": (Mps2ArmV6M, "armv6m"),
     "python.m3": (Mps2, "python"),
+    "python.m4": (Mps2CortexM4, "python"),
+    "python.armv6m": (Mps2ArmV6M, "python"),
 }
+BOARDS = {"m3": Mps2, "m4": Mps2CortexM4, "armv6m": Mps2ArmV6M}
 
 
 def count(kind: type[Qemu]) -> dict[str, int]:
@@ -43,7 +53,7 @@ def count(kind: type[Qemu]) -> dict[str, int]:
                 with flash.open(f"lib/{native.name(backend)}", "wb") as file:
                     file.write(native.module(backend))
             with flash.open("case.json", "w") as file:
-                json.dump({"backends": backends, "mbedtls": kind is Mps2}, file)
+                json.dump({"backends": backends}, file)
             with flash.open("boot.py", "wb") as file:
                 file.write(PROGRAM.read_bytes())
         with board:
@@ -56,25 +66,40 @@ def count(kind: type[Qemu]) -> dict[str, int]:
 
 def figures() -> dict[str, float]:
     """All of them, by their names in build/bench.json."""
-    counted = {kind: count(kind) for kind in (Mps2, Mps2CortexM4)}
+    counted = {kind: count(kind) for kind in BOARDS.values()}
     found: dict[str, float] = {
         f"p256.{operation}.{suffix}": counted[kind][f"p256.{operation}.{backend}"]
         for suffix, (kind, backend) in COLUMNS.items()
         for operation in OPERATIONS
         if f"p256.{operation}.{backend}" in counted[kind]
     }
-    for operation in ("sign", "verify"):
-        found[f"mbedtls.{operation}.m3"] = counted[Mps2][f"mbedtls.{operation}"]
+    for suffix, kind in BOARDS.items():
+        for operation in MBEDTLS:
+            found[f"mbedtls.{operation}.{suffix}"] = counted[kind][f"mbedtls.{operation}"]
     return found
 
 
 def run(console: Console) -> dict[str, float]:
     """Print a table, and give the figures."""
     found = figures()
-    table = Table("P-256, millions of instructions", *COLUMNS, "mbed TLS, m3")
-    for operation in OPERATIONS:
-        names = [f"p256.{operation}.{suffix}" for suffix in COLUMNS] + [f"mbedtls.{operation}.m3"]
-        cells = [f"{found[name] / 1e6:.3f}" if name in found else "-" for name in names]
-        table.add_row(operation, *cells)
+    ratios = [f"{operation} ÷ mbed TLS" for operation in MBEDTLS]
+    table = Table("P-256, millions of instructions", *OPERATIONS, *ratios)
+    for suffix in BOARDS:
+        for title, name in (
+            (COLUMNS[suffix][1], f"p256.{{}}.{suffix}"),
+            ("mbed TLS", f"mbedtls.{{}}.{suffix}"),
+            ("python", f"p256.{{}}.python.{suffix}"),
+        ):
+            cells = [found.get(name.format(operation)) for operation in OPERATIONS]
+            compared = [
+                found[name.format(operation)] / found[f"mbedtls.{operation}.{suffix}"]
+                for operation in MBEDTLS
+            ]
+            table.add_row(
+                f"{suffix}: {title}",
+                *(f"{count / 1e6:.3f}" if count else "-" for count in cells),
+                *(f"{ratio:.3f}" for ratio in compared),
+            )
+        table.add_section()
     console.print(table)
     return found

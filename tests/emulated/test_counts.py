@@ -21,6 +21,8 @@ _MOST = {
     "m4": {"sign": 0.62, "public_key": 0.50, "ecdh": 1.25, "verify": 1.6},
     "armv6m": {"sign": 1.75, "public_key": 1.5, "ecdh": 5.0, "verify": 5.6},
     "python.m3": {"sign": 12.0},
+    "python.m4": {"sign": 12.0},
+    "python.armv6m": {"sign": 18.5},
 }
 
 
