@@ -90,7 +90,7 @@ mutations: $(MPYLIB)
 	$(BIN)/python tests/mutations.py
 
 soak: $(MPYLIB) emulators
-	BIRTHKEY_SOAK=10 $(BIN)/pytest -n auto tests/emulated/test_soak.py
+	BIRTHKEY_SOAK=10 $(BIN)/pytest -n auto tests/emulated/test_soak.py tests/emulated/test_p256_random.py
 
 vectors: $(INSTALLED)
 	$(BIN)/python tests/vectors/generate.py

@@ -1,12 +1,15 @@
-"""Generators of waiting steps are driven to their end; the clock is set as each port has it."""
+"""Generators of waiting steps are driven to their end; what differs is as each port has it."""
 
 from __future__ import annotations
 
 import asyncio
+import runpy
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from birthkey import _port
 from birthkey._port import arun, run, ticks_add, ticks_diff, ticks_ms
 from device import Interpreter
 
@@ -54,6 +57,17 @@ def test_ticks_wrap_and_their_difference_does_not() -> None:
     now = ticks_ms()
     for delta in (0, 1, 100_000, (1 << 29) - 1, -1, -100_000):
         assert ticks_diff(ticks_add(now, delta), now) == delta
+
+
+@pytest.mark.parametrize(
+    ("platform", "collects"),
+    [("linux", True), ("darwin", True), ("rp2", False), ("pyboard", False), ("qemu", False)],
+)
+def test_randomness_is_collected_by_operating_systems_alone(
+    monkeypatch: pytest.MonkeyPatch, platform: str, collects: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert runpy.run_path(_port.__file__)["OS_RANDOM"] is collects
 
 
 FROM_2000 = 946684800

@@ -194,5 +194,6 @@ def _alternative(name: str) -> x509.GeneralName:
 def _replace(path: Path, data: bytes) -> Path:
     new = path.with_name(path.name + ".new")
     new.write_bytes(data)
+    new.chmod(0o600)
     os.replace(new, path)
     return path

@@ -45,6 +45,20 @@ MUTATIONS = [
         "tests/attacks/test_commands.py",
     ),
     (
+        "command: nothing is waited for that was not announced",
+        DEVICE,
+        "            self._announced = 1 in body\n",
+        "            self._announced = True\n",
+        "tests/firmware/test_device_commands.py",
+    ),
+    (
+        "command: its acknowledgement announces it",
+        "host/birthkey_host/verifier.py",
+        "        elif verdict.command is not None:\n",
+        "        elif False:\n",
+        "tests/host/server/test_commands.py",
+    ),
+    (
         "command: none is taken while a result waits",
         DEVICE,
         "        if self._result is None:",

@@ -71,6 +71,8 @@ class CertificateFile:
     def _load(self) -> SSL.Context:
         path = self._path
         try:
+            if path.stat().st_mode & 0o004:
+                log.warning("everyone on this computer can read the key in %s: chmod 600 it", path)
             return self._make_context(read(path))
         except FileNotFoundError:
             raise CertificateError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import utils
 
 from device import DeviceError, Handle, Interpreter
 
@@ -241,6 +242,25 @@ def test_firmware_without_tls_says_so(device: Interpreter) -> None:
     else:
         with pytest.raises(ValueError, match="ca: what was given is no certificate"):
             device.call("birthkey.transport.tls:Tls", None, b"")
+
+
+@pytest.mark.parametrize("os_random", [False, True])
+def test_birthkey_signs_where_it_can(device: Interpreter, os_random: bool) -> None:
+    digest = bytes(range(1, 49))  # of SHA-384, of which a P-256 key signs the first 32 bytes
+    signed = int.from_bytes(digest[:32], "big")
+    assert device.call("transport.tls_stream:sign", True, os_random, digest) == [
+        b"certificate",
+        utils.encode_dss_signature(signed, signed),
+    ]
+
+
+def test_the_birth_key_signs_with_no_nonce_of_the_chips_generator_alone(
+    device: Interpreter,
+) -> None:
+    """An operating system's nonces will do."""
+    assert device.call("transport.tls_stream:sign", False, True, b"") == [b"certificate", None]
+    with pytest.raises(ValueError, match="a client certificate would put the birth key at risk"):
+        device.call("transport.tls_stream:sign", False, False, b"")
 
 
 @pytest.mark.parametrize(

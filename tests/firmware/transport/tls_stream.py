@@ -146,6 +146,60 @@ class Bench:
         return self._tls.connected, self._socket.closed, stream.closed, stream.released
 
 
+class Context:
+    """Of MicroPython's `tls`, without birthkey's own signer; it connects nothing."""
+
+    def __init__(self, protocol):
+        self.shown = None
+
+    def set_ciphers(self, ciphers):
+        """Any will do."""
+
+    def load_cert_chain(self, certificate, key):
+        self.shown = certificate
+
+    def wrap_socket(self, wire, server_hostname, do_handshake_on_connect):
+        raise OSError(12)
+
+
+class SigningContext(Context):
+    ecdsa_sign_callback = None
+
+
+class Module:
+    """MicroPython's `tls`; its contexts let birthkey sign if it `signs`."""
+
+    PROTOCOL_TLS_CLIENT = 0
+    CERT_REQUIRED = 2
+
+    def __init__(self, signs):
+        self.SSLContext = SigningContext if signs else Context
+
+
+class Identity:
+    """It has a certificate, and signs a digest with twice that digest."""
+
+    def certificate(self):
+        return b"certificate", b"key"
+
+    def sign_digest(self, digest):
+        return digest + digest
+
+
+def sign(signs, os_random, digest):
+    """What a board shows to a server that asks for it, and birthkey's signature over a digest.
+
+    None for a signature that TLS makes itself.
+    """
+    kept = tls.tls, tls.OS_RANDOM
+    tls.tls, tls.OS_RANDOM = Module(signs), os_random
+    try:
+        context = tls.Tls(None, [], Identity())._context
+    finally:
+        tls.tls, tls.OS_RANDOM = kept
+    return context.shown, context.ecdsa_sign_callback(None, digest) if signs else None
+
+
 def make_device(options, receives=False):
     """Construct a Device that lacks everything else; its link is a transport if it `receives`."""
     Device(Transport() if receives else None, server_key="", **options)

@@ -130,6 +130,16 @@ class TestAtStart:
         with pytest.raises(CertificateError, match=r"OpenSSL cannot use .*: .*ca md too weak"):
             CertificateFile(SERVER.save(tmp_path / "tls.pem"), fail)
 
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+    def test_key_that_everyone_can_read(
+        self, tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = SERVER.save(tmp_path / "tls.pem")
+        path.chmod(mode)
+        CertificateFile(path, contexts)
+        warning = f"everyone on this computer can read the key in {path}: chmod 600 it"
+        assert caplog.messages == ([warning] if mode == 0o644 else [])
+
 
 class TestChange:
     def test_new_file_is_for_new_connections(self, tmp_path: Path) -> None:

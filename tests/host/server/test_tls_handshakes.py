@@ -66,6 +66,22 @@ def test_who_is_refused_hears_an_alert_and_is_logged(
     run(refuse())
 
 
+def test_old_version_is_refused_even_where_openssl_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As at security level 0, which openssl.cnf may set."""
+    monkeypatch.setattr("birthkey_host.server.tls._CIPHERS", b"ALL:@SECLEVEL=0")
+
+    async def refuse() -> None:
+        async with serving_tls(echo) as network:
+            assert await refused(network, client_context(V1_1, ciphers="ALL:@SECLEVEL=0")) == (
+                "TLSV1_ALERT_PROTOCOL_VERSION",
+                "it speaks no TLS of version 1.2 or later",
+            )
+
+    run(refuse())
+
+
 @pytest.mark.parametrize(
     ("data", "line"),
     [

@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
-from birthkey_host.server.tls import ClientCertificates
+import tls_clients
+from birthkey_host.server.certificate import Certificate
+from birthkey_host.server.tls import ClientCertificates, make_context
 from certificates import p256, self_signed
 from tcp_clients import run
 from tls_clients import CA, TlsNetwork, serving_tls
 
+ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # OpenSSL's; pyOpenSSL has no name for it
 FRAME, ANSWER = b"\x00\x03one", b"\x00\x0danswer to one"
 CIPHERS = {"-tls1_2": b"ECDHE-ECDSA-AES128-GCM-SHA256", "-tls1_3": b"TLS_AES_256_GCM_SHA384"}
 BOTH = pytest.mark.parametrize("version", CIPHERS)
@@ -81,7 +85,19 @@ def test_frame_is_answered(version: str, tmp_path: Path) -> None:
     run(ask())
 
 
-def test_renegotiation_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [0, ALLOW_CLIENT_RENEGOTIATION], ids=["by default", "allowed"])
+def test_renegotiation_is_refused(
+    options: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where openssl.cnf lets clients renegotiate, as OpenSSL did by itself before 3.0."""
+
+    def made(certificate: Certificate, clients: ClientCertificates) -> SSL.Context:
+        context = make_context(certificate, clients)
+        context.set_options(options)
+        return context
+
+    monkeypatch.setattr(tls_clients, "make_context", made)
+
     async def ask() -> None:
         async with serving_tls(echo) as network, s_client(network, tmp_path, "-tls1_2") as client:
             await client.hears(b"Verify return code: 0 (ok)")
