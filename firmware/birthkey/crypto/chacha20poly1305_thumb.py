@@ -36,11 +36,10 @@ class ChaCha20:
 
     def xor(self, source, target):
         """Write the source to the target, combined with the stream from its next block on."""
-        source, target = memoryview(source), memoryview(target)
-        for offset in range(0, len(source), _BLOCK):
-            _next_block(self._words, self._block)
-            size = min(_BLOCK, len(source) - offset)
-            _xor(source[offset:], target[offset:], self._block, size)
+        words, block, length = self._words, self._block, len(source)
+        for offset in range(0, length, _BLOCK):
+            _next_block(words, block)
+            _xor(source, target, block, offset << 8 | min(_BLOCK, length - offset))
 
     def wipe(self):
         """Overwrite the key and the stream."""
@@ -61,6 +60,7 @@ def poly1305(one_time_key, *parts):
             last = bytearray(16)
             last[: len(rest)] = rest
             _blocks(hash, multiples, 1, last)
+    multiples[:] = bytes(80)
     total = 0
     for limb in reversed(struct.unpack("<10I", hash)):
         total = (total << 13) + limb
@@ -191,6 +191,10 @@ def _rounds(r0):
 
 @micropython.viper
 def _xor(source: ptr8, target: ptr8, stream: ptr8, size: int):
+    """`size` is how many bytes, at most 64, and above 8 bits where they begin."""
+    source = ptr8(int(source) + (size >> 8))
+    target = ptr8(int(target) + (size >> 8))
+    size &= 255
     if not (int(source) | int(target)) & 3:  # a Cortex-M0 has aligned words only
         while size >= 4:
             words = ptr32(target)
