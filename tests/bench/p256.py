@@ -27,7 +27,7 @@ from boards.emulated.qemu import (
 
 PROGRAM = Path(__file__).with_name("p256_on_board.py")
 OPERATIONS = ("public_key", "sign", "ecdh", "verify")
-MBEDTLS = ("sign", "verify")
+MBEDTLS = ("sign", "ecdh", "verify")
 # {figure's name ends with: (board, back end)}
 COLUMNS: dict[str, tuple[type[Qemu], str]] = {
     "m3": (Mps2, "armv7m"),

@@ -123,7 +123,7 @@ def test_memory_runs_out_in_a_handshake(bench: Bench) -> None:
     mbed TLS takes its memory from the same heap on boards. Of a certificate that it has none to
     verify with, it says that nobody has signed it.
     """
-    for free, expected in ((4000, (RAN_OUT, f"{REFUSED}{NO_CA}.")), (20_000, (None,))):
+    for free, expected in ((2500, (RAN_OUT, f"{REFUSED}{NO_CA}.")), (20_000, (None,))):
         bench.trust()
         bench.peer.serve = echo(bench.good)
         assert bench.client.connect_robbed(free, HOST, bench.peer.port) in expected

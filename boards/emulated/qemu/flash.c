@@ -166,8 +166,9 @@ static mp_obj_t qemu_stack_peak(void) {
 static MP_DEFINE_CONST_FUN_OBJ_0(qemu_stack_peak_obj, qemu_stack_peak);
 
 // ecdsa.c
-MP_DECLARE_CONST_FUN_OBJ_2(qemu_ecdsa_sign_obj);
-MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdsa_verify_obj);
+MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdsa_sign_obj);
+MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(qemu_ecdsa_verify_obj);
+MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdh_obj);
 
 static const mp_rom_map_elem_t qemu_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qemu) },
@@ -175,6 +176,7 @@ static const mp_rom_map_elem_t qemu_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_stack_peak), MP_ROM_PTR(&qemu_stack_peak_obj) },
     { MP_ROM_QSTR(MP_QSTR_ecdsa_sign), MP_ROM_PTR(&qemu_ecdsa_sign_obj) },
     { MP_ROM_QSTR(MP_QSTR_ecdsa_verify), MP_ROM_PTR(&qemu_ecdsa_verify_obj) },
+    { MP_ROM_QSTR(MP_QSTR_ecdh), MP_ROM_PTR(&qemu_ecdh_obj) },
 };
 static MP_DEFINE_CONST_DICT(qemu_globals, qemu_globals_table);
 

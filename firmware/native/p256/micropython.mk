@@ -5,4 +5,8 @@ P256_DIR ?= $(USERMOD_DIR)
 
 SRC_USERMOD_C += $(P256_DIR)/module.c
 SRC_USERMOD_LIB_C += $(addprefix $(P256_DIR)/, constants.c curve.c inverse.c scalar.c words.c)
+ifeq ($(MICROPY_SSL_MBEDTLS),1)
+SRC_USERMOD_LIB_C += $(P256_DIR)/mbedtls.c
+LDFLAGS_USERMOD += -Wl,--wrap=mbedtls_ecp_mul_restartable -Wl,--wrap=mbedtls_ecp_muladd_restartable
+endif
 SRC_USERMOD_LIB_ASM += $(addprefix $(P256_DIR)/, field_v6m.S field_v7.S product_v6m.S)
