@@ -116,6 +116,8 @@ def _check_private(private):
 def _nonces(private, digest):
     """Yield 32 bytes after 32 bytes, of which the first that is a nonce is that of the signature:
     RFC 6979, section 3.2. The digest is modulo n."""
+    # Up to the first, and hardly ever is there a second, 22 blocks of SHA-256: HMACs of 97, 32, 97,
+    # 32 and 32 bytes, of 5 and 4 blocks. None is computed before it is needed.
     value = b"\x01" * 32
     mac = Hmac(bytes(32))
     for separator in (b"\x00", b"\x01"):

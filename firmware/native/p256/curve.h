@@ -58,6 +58,7 @@ uint32_t p256_take_off(uint32_t *r, const uint32_t *a, const uint32_t *b); // a 
 void p256_choose(uint32_t *r, const uint32_t *a, uint32_t mask); // r = a if the mask is -1
 void p256_copy(uint32_t *r, const uint32_t *a);
 void p256_clear(void *memory, uint32_t size); // of a multiple of four bytes, and not left out
+void p256_clear_stack(void); // below the caller, where the functions that it called had theirs
 void p256_from_bytes(uint32_t *r, const uint8_t *bytes); // big-endian
 void p256_to_bytes(uint8_t *bytes, const uint32_t *a);
 

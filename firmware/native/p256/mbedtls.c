@@ -48,6 +48,7 @@ static int give_sum(work *w, mbedtls_ecp_point *r) {
 
 static int end(work *w, size_t size, int result) {
     p256_clear(w, size);
+    p256_clear_stack();
     mbedtls_free(w);
     return result;
 }

@@ -26,15 +26,9 @@ static work *begin(size_t size) {
     return (work *)m_new(uint32_t, size / sizeof(uint32_t));
 }
 
-// Leave nothing on the stack below the caller, where the functions that it called had theirs.
-static __attribute__((noinline)) void clear_stack(void) {
-    uint32_t below[96];
-    p256_clear(below, sizeof(below));
-}
-
 static void end(work *w, size_t size) {
     p256_clear(w, size);
-    clear_stack();
+    p256_clear_stack();
     m_del(uint32_t, (uint32_t *)w, size / sizeof(uint32_t));
 }
 
@@ -60,7 +54,7 @@ static mp_obj_t module_in_range(mp_obj_t scalar_in) {
     number k;
     uint32_t usable = scalar_from(k, bytes_of(scalar_in, 32));
     p256_clear(k, sizeof(k));
-    clear_stack();
+    p256_clear_stack();
     return usable ? mp_const_true : mp_const_false;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(module_in_range_obj, module_in_range);

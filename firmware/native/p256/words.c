@@ -44,6 +44,11 @@ void p256_clear(void *memory, uint32_t size) {
     }
 }
 
+void p256_clear_stack(void) {
+    uint32_t below[96];
+    p256_clear(below, sizeof(below));
+}
+
 void p256_from_bytes(uint32_t *r, const uint8_t *bytes) {
     for (int i = WORDS - 1; i >= 0; --i) {
         r[i] = (uint32_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
