@@ -88,7 +88,7 @@ def first_red(copy: Path, tests: str) -> str | None:
     )
     if ran.returncode not in (0, 1):
         raise RuntimeError(f"{tests}: pytest did not run:\n{ran.stdout}{ran.stderr}")
-    red = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", ran.stdout, re.MULTILINE)
+    red = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", ran.stdout, re.MULTILINE)
     return red[1] if red else None
 
 

@@ -29,7 +29,7 @@ def main() -> int:
             if arguments.quiet:
                 console.print(f"{board}: {image.flashable}", soft_wrap=True)
             else:
-                _print(sizes(image.map, firmware.storage(board)), _copy(image))
+                _print(sizes(image.map, firmware.storage(board.split("-")[0])), _copy(image))
     except BuildError as error:
         console.print("[bold red]Failed[/]:", escape(str(error)), soft_wrap=True)
         return 1

@@ -128,8 +128,7 @@ def build(
     """Build in the folder `work`, which may hold an earlier build; the image goes to `target`."""
     work.mkdir(parents=True, exist_ok=True)
     (work / "build.log").unlink(missing_ok=True)
-    if variant:
-        tools = {**tools, "BOARD_VARIANT": variant}
+    tools = {**tools, "BOARD_VARIANT": variant}  # whoever has one in his environment
     _BUILDS[port(board)](BOARDS / board, found, work, tools)
     for made in work.glob("firmware.*"):
         shutil.copy(made, target)

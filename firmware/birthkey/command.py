@@ -29,7 +29,7 @@ class Commands:
     def __init__(self, store):
         self._store = store
         self._taken = None
-        self._running = False
+        self.running = False
 
     @property
     def waiting(self):
@@ -37,7 +37,7 @@ class Commands:
 
     def take(self, number, body):
         """Keep a command for `obey`, unless one waits or runs: the server sends it again."""
-        if self._taken is None and not self._running:
+        if self._taken is None and not self.running:
             self._taken = number, body
 
     def obey(self, handler):
@@ -47,11 +47,11 @@ class Commands:
         """
         number, body = self._taken
         self._taken = None
-        self._running = True
+        self.running = True
         try:
             return self._obey(handler, number, body)
         finally:
-            self._running = False
+            self.running = False
 
     def _obey(self, handler, number, body):
         try:

@@ -217,7 +217,8 @@ class Device:
                     self._result = self._outbox.make(message.STATUS, {2: result})
                 item = self._next(asks)
                 if item is None:
-                    if not self._announced:
+                    # The one that is being carried out comes again until there is a result.
+                    if asks or not self._announced or (self._commands and self._commands.running):
                         return True
                     yield from self._await_command(deadline)
                     continue

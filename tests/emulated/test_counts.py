@@ -16,6 +16,8 @@ def test_counts_repeat_exactly(name: str) -> None:
     if name == "m3":
         assert first["chacha20poly1305.seal_1k"] < 400_000
         assert first["tls.handshake"] < 20_000_000  # 78 and more by mbed TLS's own arithmetic
+    else:
+        assert first["tls.handshake"] < 60_000_000  # 172 and more
 
 
 # Millions of instructions that P-256 may take, RFC 6979 and MicroPython around it included.

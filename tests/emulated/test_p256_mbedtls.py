@@ -83,5 +83,10 @@ def test_own_arithmetic_of_mbed_tls_agrees(device: Interpreter) -> None:
         assert ours == own.exchange(ec.ECDH(), theirs)
 
 
+def test_it_is_the_native_back_end_that_computes(device: Interpreter) -> None:
+    native, own = (device.call(MODULE + "ticks", KEY, PUBLIC, own) for own in (False, True))
+    assert native * 4 < own
+
+
 def test_signatures_of_tls_satisfy_openssl(device: Interpreter) -> None:
     assert openssl_verifies(PUBLIC, DIGEST, device.call(MODULE + "sign", KEY, DIGEST))

@@ -264,10 +264,10 @@ def test_a_board_that_was_deleted_and_let_in_again_does_no_old_id(
     assert led.told == [LED, LED]
 
 
-def test_firmware_that_knows_no_commands_goes_on(
+def test_commands_that_come_too_late_are_noise(
     device: Device, operator: Operator, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for one; what comes too late it counts in `unopened`."""
+    """The next message brings it again."""
     operator.send(device)
     monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 0)
     for number in range(3):
@@ -343,3 +343,29 @@ def test_one_that_never_comes_holds_nobody_up_for_long(
     assert slow.send({"t": 1}, wait_ms)
     assert 0.02 <= time.monotonic() - began < 5
     assert slow.problem is None
+
+
+def test_a_handler_that_sends_does_not_wait_for_its_own_command(
+    start: Start, operator: Operator, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 60_000)
+    device = start()
+    answers: list[bytes] = []
+    took = []
+
+    def lose_the_second_copy(answer: bytes) -> bytes:
+        answers.append(answer)
+        return b"" if len(answers) == 4 else answer
+
+    def handler(body: Any) -> None:
+        began = time.monotonic()
+        assert device.send({"inner": True})
+        took.append(time.monotonic() - began)
+
+    assert device.deliver()
+    device.on_command(handler)
+    operator.send(device)
+    network.down = lose_the_second_copy
+    assert device.send({"outer": True})
+    assert max(took) < 5
+    assert operator.states(device) == [(CommandState.DONE, None)]

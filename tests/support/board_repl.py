@@ -14,6 +14,7 @@ ON_BOARD = {
     "device_worker.py": "support/device_worker.py",
     "emulated/on_board.py": "emulated/on_board.py",
     "emulated/p256_mbedtls.py": "emulated/p256_mbedtls.py",
+    "emulated/p256_stack.py": "emulated/p256_stack.py",
     "emulated/tls_client.py": "emulated/tls_client.py",
     "firmware/crypto/on_device.py": "firmware/crypto/on_device.py",
     "p256_probe.py": "support/p256_probe.py",

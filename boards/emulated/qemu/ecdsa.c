@@ -96,12 +96,14 @@ static mp_obj_t ecdh(mp_obj_t private_in, mp_obj_t public_in, mp_obj_t own) {
     mbedtls_ecp_point q;
     mbedtls_mpi d, z;
     uint8_t secret[32];
+    const uint8_t *private = bytes_of(private_in, 32);
+    bytes_of(public_in, 64);
     mbedtls_ecp_group_init(&group);
     mbedtls_ecp_point_init(&q);
     mbedtls_mpi_init(&d);
     mbedtls_mpi_init(&z);
     int failed = load(&group, own)
-        || mbedtls_mpi_read_binary(&d, bytes_of(private_in, 32), 32)
+        || mbedtls_mpi_read_binary(&d, private, 32)
         || read_public(&group, &q, public_in)
         || mbedtls_ecdh_compute_shared(&group, &z, &q, &d, random_for_mbedtls, NULL)
         || mbedtls_mpi_write_binary(&z, secret, 32);

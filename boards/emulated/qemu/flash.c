@@ -165,6 +165,18 @@ static mp_obj_t qemu_stack_peak(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(qemu_stack_peak_obj, qemu_stack_peak);
 
+// Fills the buffer with what the functions that were called before have left below the caller.
+static mp_obj_t qemu_stack_below(mp_obj_t buffer_in) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(buffer_in, &buffer, MP_BUFFER_WRITE);
+    const volatile uint8_t *left = (const uint8_t *)__builtin_frame_address(0) - buffer.len;
+    for (size_t i = 0; i < buffer.len; ++i) {
+        ((uint8_t *)buffer.buf)[i] = left[i];
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(qemu_stack_below_obj, qemu_stack_below);
+
 // ecdsa.c
 MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdsa_sign_obj);
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(qemu_ecdsa_verify_obj);
@@ -174,6 +186,7 @@ static const mp_rom_map_elem_t qemu_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_qemu) },
     { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&flash_type) },
     { MP_ROM_QSTR(MP_QSTR_stack_peak), MP_ROM_PTR(&qemu_stack_peak_obj) },
+    { MP_ROM_QSTR(MP_QSTR_stack_below), MP_ROM_PTR(&qemu_stack_below_obj) },
     { MP_ROM_QSTR(MP_QSTR_ecdsa_sign), MP_ROM_PTR(&qemu_ecdsa_sign_obj) },
     { MP_ROM_QSTR(MP_QSTR_ecdsa_verify), MP_ROM_PTR(&qemu_ecdsa_verify_obj) },
     { MP_ROM_QSTR(MP_QSTR_ecdh), MP_ROM_PTR(&qemu_ecdh_obj) },

@@ -5,7 +5,7 @@ P256_DIR ?= $(USERMOD_DIR)
 
 SRC_USERMOD_C += $(P256_DIR)/module.c
 SRC_USERMOD_LIB_C += $(addprefix $(P256_DIR)/, constants.c curve.c inverse.c scalar.c words.c)
-ifeq ($(MICROPY_SSL_MBEDTLS),1)
+ifeq ($(MICROPY_PY_SSL)$(MICROPY_SSL_MBEDTLS),11)
 SRC_USERMOD_LIB_C += $(P256_DIR)/mbedtls.c
 LDFLAGS_USERMOD += -Wl,--wrap=mbedtls_ecp_mul_restartable -Wl,--wrap=mbedtls_ecp_muladd_restartable
 endif
