@@ -25,11 +25,12 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         for board in arguments.boards:
-            image = firmware.image(*board.split("-"))
+            name, _, variant = board.partition("-")
+            image = firmware.image(name, variant)
             if arguments.quiet:
                 console.print(f"{board}: {image.flashable}", soft_wrap=True)
             else:
-                _print(sizes(image.map, firmware.storage(board.split("-")[0])), _copy(image))
+                _print(sizes(image.map, firmware.storage(name)), _copy(image))
     except BuildError as error:
         console.print("[bold red]Failed[/]:", escape(str(error)), soft_wrap=True)
         return 1

@@ -28,32 +28,20 @@ from boards.emulated.qemu import (
 PROGRAM = Path(__file__).with_name("p256_on_board.py")
 OPERATIONS = ("public_key", "sign", "ecdh", "verify")
 MBEDTLS = ("sign", "ecdh", "verify")
-# {figure's name ends with: (board, back end)}
-COLUMNS: dict[str, tuple[type[Qemu], str]] = {
-    "m3": (Mps2, "armv7m"),
-    "m4": (Mps2CortexM4, "armv7em"),
-    "armv6m": (Mps2ArmV6M, "armv6m"),
-    "python.m3": (Mps2, "python"),
-    "python.m4": (Mps2CortexM4, "python"),
-    "python.armv6m": (Mps2ArmV6M, "python"),
-}
-BOARDS = {"m3": Mps2, "m4": Mps2CortexM4, "armv6m": Mps2ArmV6M}
+UMAAL = "armv7em"  # for the Cortex-M4, whose firmware is the Cortex-M3's; others pass it over
+BOARDS: dict[str, type[Qemu]] = {"m3": Mps2, "m4": Mps2CortexM4, "armv6m": Mps2ArmV6M}
 
 
 def count(kind: type[Qemu]) -> dict[str, int]:
-    """{what: instructions} of all back ends that run there."""
+    """{what: instructions} of the board's own back end, of plain Python and of mbed TLS."""
     with tempfile.TemporaryDirectory() as name:
         noise = Path(name) / "noise"
         noise.write_bytes(random.Random(1).randbytes(100_000))
         board = kind(Path(name) / "board", random=noise, shift=EXACT_SHIFT)
         with board.filesystem() as flash:
             flash.makedirs("lib", exist_ok=True)
-            backends = [backend for board, backend in COLUMNS.values() if board is kind]
-            for backend in native.BACKENDS:
-                with flash.open(f"lib/{native.name(backend)}", "wb") as file:
-                    file.write(native.module(backend))
-            with flash.open("case.json", "w") as file:
-                json.dump({"backends": backends}, file)
+            with flash.open(f"lib/{native.name(UMAAL)}", "wb") as file:
+                file.write(native.module(UMAAL))
             with flash.open("boot.py", "wb") as file:
                 file.write(PROGRAM.read_bytes())
         with board:
@@ -66,17 +54,11 @@ def count(kind: type[Qemu]) -> dict[str, int]:
 
 def figures() -> dict[str, float]:
     """All of them, by their names in build/bench.json."""
-    counted = {kind: count(kind) for kind in BOARDS.values()}
-    found: dict[str, float] = {
-        f"p256.{operation}.{suffix}": counted[kind][f"p256.{operation}.{backend}"]
-        for suffix, (kind, backend) in COLUMNS.items()
-        for operation in OPERATIONS
-        if f"p256.{operation}.{backend}" in counted[kind]
+    return {
+        f"{name}.{suffix}": instructions
+        for suffix, kind in BOARDS.items()
+        for name, instructions in count(kind).items()
     }
-    for suffix, kind in BOARDS.items():
-        for operation in MBEDTLS:
-            found[f"mbedtls.{operation}.{suffix}"] = counted[kind][f"mbedtls.{operation}"]
-    return found
 
 
 def run(console: Console) -> dict[str, float]:
@@ -86,7 +68,7 @@ def run(console: Console) -> dict[str, float]:
     title = "P-256, millions of instructions; ÷: by mbed TLS's"
     table = Table("", *OPERATIONS, *ratios, title=title, box=None)
     for suffix in BOARDS:
-        for title, name in (
+        for what, name in (
             ("native", f"p256.{{}}.{suffix}"),
             ("mbed TLS", f"mbedtls.{{}}.{suffix}"),
             ("python", f"p256.{{}}.python.{suffix}"),
@@ -97,10 +79,9 @@ def run(console: Console) -> dict[str, float]:
                 for operation in MBEDTLS
             ]
             table.add_row(
-                f"{suffix} {title}",
+                f"{suffix} {what}",
                 *(f"{count / 1e6:.3f}" if count else "-" for count in cells),
                 *(f"{ratio:.3f}" for ratio in compared),
             )
-        table.add_section()
     console.print(table)
     return found

@@ -177,7 +177,7 @@ static mp_obj_t qemu_stack_below(mp_obj_t buffer_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(qemu_stack_below_obj, qemu_stack_below);
 
-// ecdsa.c
+// mbedtls_p256.c
 MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdsa_sign_obj);
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(qemu_ecdsa_verify_obj);
 MP_DECLARE_CONST_FUN_OBJ_3(qemu_ecdh_obj);

@@ -1,8 +1,8 @@
 SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, \
     clock.c \
-    ecdsa.c \
     flash.c \
     main.c \
+    mbedtls_p256.c \
     random.c \
     semihosting.c \
     uart.c \
