@@ -286,8 +286,16 @@ def echo(settings: ssl.SSLContext) -> Serve:
     return tls(settings, then)
 
 
-def front(settings: ssl.SSLContext, port: int, delay: float = 0.0) -> Serve:
-    """Ends TLS in front of a server on a port of 127.0.0.1, and passes the bytes on."""
+def front(
+    settings: ssl.SSLContext,
+    port: int,
+    delay: float = 0.0,
+    answers: threading.Event | None = None,
+) -> Serve:
+    """Ends TLS in front of a server on a port of 127.0.0.1, and passes the bytes on.
+
+    Answers are held back until `answers` is set.
+    """
 
     def serve(connection: socket.socket, peer: Peer) -> None:
         end = TlsEnd(connection, settings, delay=delay)
@@ -302,6 +310,8 @@ def front(settings: ssl.SSLContext, port: int, delay: float = 0.0) -> Serve:
                     answer = server.recv(_PIECE)
                     if not answer:
                         return
+                    if answers:
+                        answers.wait(PATIENCE)
                     end.send(answer)
                 if connection in readable:
                     server.sendall(peer.take(end.receive()))
