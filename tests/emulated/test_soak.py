@@ -93,7 +93,7 @@ def soak(device: Interpreter, server: Server, count: int, *network: object) -> N
     assert max(largest[len(largest) // 2 :]) >= largest[1] * 3 // 4, largest
 
 
-@pytest.mark.parametrize(("network", "count"), [("wire", 3_000), ("modem", 1_000)])
+@pytest.mark.parametrize(("network", "count"), [("wire", 2_000), ("modem", 1_000)])
 def test_heap_is_flat_on_unix(network: str, count: int) -> None:
     """Over the UART alone, and over a modem, which is slower; with as little heap as a board."""
     server = Server()
