@@ -205,6 +205,10 @@ class Board:
         except asyncio.CancelledError:
             result = "cancelled"
         counter.cancel()
+        try:
+            await counter
+        except asyncio.CancelledError:
+            pass  # until it has ended, the event loop keeps the device in memory
         return result, fared
 
 
