@@ -194,9 +194,8 @@ class Board:
         return asyncio.run(self._beside(asyncio, wait_ms, cancel_ms))
 
     async def _beside(self, asyncio, wait_ms, cancel_ms):
-        fared = [0, 0]
         task = asyncio.create_task(self._device.adeliver(wait_ms))
-        counter = asyncio.create_task(_count(asyncio, fared))
+        counter = asyncio.create_task(_count(asyncio))
         if cancel_ms:
             await asyncio.sleep_ms(cancel_ms)
             task.cancel()
@@ -205,20 +204,22 @@ class Board:
         except asyncio.CancelledError:
             result = "cancelled"
         counter.cancel()
-        try:
-            await counter
-        except asyncio.CancelledError:
-            pass  # until it has ended, the event loop keeps the device in memory
-        return result, fared
+        # The event loop would keep the device in memory as long as a task has not ended.
+        return result, await counter
 
 
-async def _count(asyncio, fared):
+async def _count(asyncio):
+    """(turns, milliseconds of long pauses) until it is cancelled."""
+    turns = paused = 0
     last = ticks_ms()
-    while True:
-        await asyncio.sleep_ms(1)
-        now = ticks_ms()
-        pause = ticks_diff(now, last)
-        last = now
-        fared[0] += 1
-        if pause > 100:
-            fared[1] += pause
+    try:
+        while True:
+            await asyncio.sleep_ms(1)
+            now = ticks_ms()
+            pause = ticks_diff(now, last)
+            last = now
+            turns += 1
+            if pause > 100:
+                paused += pause
+    except asyncio.CancelledError:
+        return turns, paused
