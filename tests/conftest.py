@@ -14,6 +14,7 @@ from device import Interpreter  # noqa: E402
 DEVICES = os.environ.get("BIRTHKEY_DEVICES", "cpython micropython").split()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More than processors: many a test waits for a board, which waits for a modem or a server."""
     return len(os.sched_getaffinity(0)) * 3 // 2

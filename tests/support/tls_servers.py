@@ -72,8 +72,7 @@ class Peer:
         """Begin anew with what is kept of connections."""
         self.received = b""
         self.clients.clear()
-        while not self._ended.empty():
-            self._ended.get()
+        self._ended = queue.Queue()  # a connection of before may be about to end
 
     def ended(self) -> str:
         """How the next connection has ended, in order: OpenSSL's reason where it was TLS."""
@@ -97,14 +96,14 @@ class Peer:
             except OSError:
                 return
             self._connections.append(connection)
-            self._start(self._serve, connection)
+            self._start(self._serve, connection, self._ended)
 
     def _start(self, run: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=run, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, ended: queue.Queue[str]) -> None:
         connection.settimeout(PATIENCE)
         how = "closed by the server"
         try:
@@ -118,7 +117,7 @@ class Peer:
             how = error.args[0][0][2] if error.args and error.args[0] else repr(error)
         except OSError as error:
             how = type(error).__name__
-        self._ended.put(how)
+        ended.put(how)
 
 
 # Without TLS.
