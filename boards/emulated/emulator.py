@@ -129,8 +129,10 @@ class Emulator(ABC):
     def says(self, pattern: str, seconds: float = 20.0) -> re.Match[str]:
         """Wait until it has printed this; TimeoutError when that takes too long.
 
-        `seconds` are those of UNIX; slower boards are given more.
+        `$` is the end of a line, and not of what has been printed of one so far. `seconds` are
+        those of UNIX; slower boards are given more.
         """
+        pattern = pattern.replace("$", r"(?=\n)")
         seconds *= self.patience
         deadline = time.monotonic() + seconds
         while True:

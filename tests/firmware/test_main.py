@@ -119,7 +119,7 @@ def test_the_board_waits_for_approval(installation: Installation, start: START) 
 
 def test_the_board_is_suspended_and_its_readings_wait(server: Installation, start: START) -> None:
     board = start()
-    identity = board.says(r"^device (\w+)")[1]
+    identity = board.says(r"^device (\w+), boot")[1]
     board.says("^all readings stored$")
     server.command("suspend", identity, "--why", "unpaid")
     board.start()
@@ -130,7 +130,7 @@ def test_the_board_is_suspended_and_its_readings_wait(server: Installation, star
 
 def test_the_board_is_revoked(server: Installation, start: START) -> None:
     board = start()
-    identity = board.says(r"^device (\w+)")[1]
+    identity = board.says(r"^device (\w+), boot")[1]
     board.says("^all readings stored$")
     server.command("revoke", identity, "--why", "stolen")
     board.start()
@@ -141,7 +141,7 @@ def test_a_command_is_carried_out_once_and_its_result_shown(
     server: Installation, start: START
 ) -> None:
     board = start()
-    identity = board.says(r"^device (\w+)")[1]
+    identity = board.says(r"^device (\w+), boot")[1]
     board.says("^all readings stored$")
     for command in ('{"led": true}', '{"fly": true}'):
         server.command("send", identity, command)
