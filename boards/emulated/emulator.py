@@ -132,12 +132,12 @@ class Emulator(ABC):
         `$` is the end of a line, and not of what has been printed of one so far. `seconds` are
         those of UNIX; slower boards are given more.
         """
-        pattern = pattern.replace("$", r"(?=\n)")
+        whole_lines = pattern.replace("$", r"(?=\n)")
         seconds *= self.patience
         deadline = time.monotonic() + seconds
         while True:
             status = self.process.poll() if self.process else "switched off"
-            if found := re.search(pattern, self.said, re.MULTILINE):
+            if found := re.search(whole_lines, self.said, re.MULTILINE):
                 return found
             if status is not None:
                 raise BoardStopped(f"{pattern!r}: it ended ({status}), and had said:\n{self.said}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from statistics import median
 
 import pytest
 
@@ -146,8 +147,8 @@ def test_reader_is_slow(bench: Bench) -> None:
     bench.trust()
     assert bench.attempt(say(bench.good, *pieces), slowly) is None
     assert b"".join(read) == b"".join(pieces)[:4000]
-    # What is found on the stack may keep a buffer alive for a while, but not in all of them.
-    assert min(used[4:]) < used[0] + 512, used
+    # What is found on the stack may keep a buffer alive for a while, but not most of the time.
+    assert median(used) < min(used) + 512, used
 
 
 def test_modem_keeps_nothing_back(pushed: Bench) -> None:
