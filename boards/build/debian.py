@@ -6,12 +6,18 @@ machine may be of any Debian release, and nothing is installed on it.
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import functools
 import hashlib
+import lzma
 import os
 import subprocess
-from collections.abc import Sequence
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from boards.build import cache
 from boards.build.cache import BuildError
@@ -137,19 +143,58 @@ def fetch_to_run(name: str, suite: str, architecture: str, folder: Path) -> list
 
 
 def unpack(archive: Path, into: Path, exclude: Sequence[str] = (), strip: int = 0) -> None:
-    """Unpack a .deb or a .tar.* into a folder, without what matches the patterns of tar."""
-    options = [f"--exclude={pattern}" for pattern in exclude]
-    options += [f"--strip-components={strip}", "--no-same-owner", "-C", str(into)]
-    if archive.suffix == ".deb":
-        with subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
-        ) as content:
-            unpacked = subprocess.run(["tar", "-x", *options], stdin=content.stdout)
-        code = content.returncode or unpacked.returncode
-    else:
-        code = subprocess.run(["tar", "-xf", str(archive), *options]).returncode
-    if code:
-        raise BuildError(f"cannot unpack {archive}: delete it, it is fetched again")
+    """Unpack a .deb or a .tar.* into a folder. Raises BuildError.
+
+    What matches a pattern of `exclude`, or is in a folder that does, is left out; `strip` folders
+    are taken off each path. (Python does it: `tar` would need programs that a small system lacks.)
+    """
+    try:
+        with _tar(archive) as file, tarfile.open(fileobj=file) as content:
+            # All that comes here is pinned or signed; where Python has a filter, it looks as well.
+            content.extraction_filter = getattr(tarfile, "tar_filter", None)
+            content.extractall(into, _wanted(content, exclude, strip))  # noqa: S202
+    except OSError as error:
+        raise BuildError(f"cannot unpack {archive} into {into}: {error}") from None
+    except (EOFError, tarfile.TarError, lzma.LZMAError) as error:
+        raise BuildError(
+            f"cannot unpack {archive}: {error}. If it is damaged, delete {archive.parent}: it is"
+            " fetched again"
+        ) from None
+
+
+@contextlib.contextmanager
+def _tar(archive: Path) -> Iterator[IO[bytes]]:
+    """The archive of tar that a .deb holds, or that the file is, compressed or not."""
+    if archive.suffix != ".deb":
+        with archive.open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as file:
+        command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+        ran = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True)
+        if ran.returncode:
+            raise tarfile.ReadError(ran.stderr.strip())
+        file.seek(0)
+        yield file
+
+
+def _wanted(
+    content: tarfile.TarFile, exclude: Sequence[str], strip: int
+) -> Iterator[tarfile.TarInfo]:
+    """The members to extract, renamed. Their owner will be whoever unpacks them."""
+    for member in content:
+        path = PurePosixPath(member.name)
+        names = [str(above) for above in (path, *path.parents)]
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in exclude):
+            continue
+        kept = path.parts[strip:]
+        if not kept:
+            continue
+        member.name = "/".join(kept)
+        if member.islnk():  # it names another member
+            member.linkname = "/".join(PurePosixPath(member.linkname).parts[strip:])
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        yield member
 
 
 def environment(prefix: Path) -> dict[str, str]:

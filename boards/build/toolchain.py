@@ -17,7 +17,7 @@ from boards.build.cache import BuildError
 
 # Of the C library and the compiler's run-time only what Cortex-M boards are linked with.
 _UNUSED = (
-    "*/usr/share/*",
+    "usr/share",
     "*/12.2.1/arm",
     "*/12.2.1/plugin",
     "*/newlib/arm",

@@ -11,7 +11,7 @@ from pathlib import Path
 from boards.build import cache, debian, toolchain
 
 _SUITE = "trixie"
-_UNUSED = ("*/usr/share/*", "*/gconv/*")
+_UNUSED = ("usr/share", "*/gconv/*")
 
 
 def command() -> list[str]:
