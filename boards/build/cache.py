@@ -24,6 +24,29 @@ def home() -> Path:
     return Path(base) / "birthkey"
 
 
+def without_blanks(folder: Path) -> Path:
+    """A name for a folder in which there are no blanks: makefiles cannot take any.
+
+    It is a link in the cache, the same each time. Raises BuildError if the cache's name has blanks.
+    """
+    check()
+    link = home() / "links" / key(str(folder))
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            link.symlink_to(folder)
+    return link
+
+
+def check() -> None:
+    """Raise BuildError if nothing can be built in the cache."""
+    if any(character.isspace() for character in str(home())):
+        raise BuildError(
+            f"nothing can be compiled in a folder with blanks in its name, and {home()} is one: set"
+            " XDG_CACHE_HOME to another"
+        )
+
+
 def has(kind: str, key: str) -> bool:
     """Whether `made` would find it there."""
     return (home() / kind / key).exists()

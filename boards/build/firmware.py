@@ -46,6 +46,11 @@ class Image:
         return uf2 if uf2.exists() else self.elf
 
 
+def folder_for_make(folder: Path) -> Path:
+    """A folder of this project as upstream's makefiles can take it, whatever its name is."""
+    return cache.without_blanks(ROOT) / folder.relative_to(ROOT)
+
+
 def names() -> list[str]:
     """The boards that there are folders for."""
     return sorted(path.parent.name for path in BOARDS.glob("*/board.json"))
@@ -129,7 +134,7 @@ def build(
     work.mkdir(parents=True, exist_ok=True)
     (work / "build.log").unlink(missing_ok=True)
     tools = {**tools, "BOARD_VARIANT": variant}  # whoever has one in his environment
-    _BUILDS[port(board)](BOARDS / board, found, work, tools)
+    _BUILDS[port(board)](folder_for_make(BOARDS / board), found, work, tools)
     for made in work.glob("firmware.*"):
         shutil.copy(made, target)
 
@@ -193,7 +198,8 @@ _BUILDS: dict[str, Build] = {"qemu": _qemu, "rp2": _rp2, "stm32": _stm32}
 
 def _without_paths(found: Sources) -> str:
     """Options that keep the names of this machine's folders out of the image."""
-    return f"-ffile-prefix-map={found.top}=micropython -ffile-prefix-map={ROOT}=birthkey"
+    project = folder_for_make(ROOT)
+    return f"-ffile-prefix-map={found.top}=micropython -ffile-prefix-map={project}=birthkey"
 
 
 def _run(command: list[str], tools: dict[str, str], work: Path) -> None:

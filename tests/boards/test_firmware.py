@@ -16,14 +16,23 @@ from boards.build.sizes import sizes
 def test_a_build_elsewhere_gives_the_same_bytes(
     board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a copy of the source as a user's checkout, in another folder."""
+    """From copies of this project and of the source, as a user's checkouts, in other folders.
+
+    Blanks and a letter that is not ASCII are in their names.
+    """
     image = firmware.image(board)
     pinned = sources.sources()
-    shutil.copytree(pinned.top, tmp_path / "micropython", symlinks=True)
-    monkeypatch.setenv("MICROPYTHON_DIR", str(tmp_path / "micropython"))
+    checkout = tmp_path / "MicroPython für mich"
+    shutil.copytree(pinned.top, checkout, symlinks=True)
+    monkeypatch.setenv("MICROPYTHON_DIR", str(checkout))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", pinned.environment["SOURCE_DATE_EPOCH"])
     own = sources.sources()
-    assert own.top == tmp_path / "micropython"
+    assert own.top.resolve() == checkout
+    project = tmp_path / "my bïrthkey"
+    for name in ("boards", "firmware"):
+        shutil.copytree(firmware.ROOT / name, project / name)
+    monkeypatch.setattr(firmware, "ROOT", project)
+    monkeypatch.setattr(firmware, "BOARDS", project / "boards")
     target = tmp_path / "image"
     target.mkdir()
     tools = firmware.tools(own)

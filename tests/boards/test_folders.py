@@ -159,7 +159,7 @@ class TestStm32:
 
     def make(self, board: str, build: Path, *arguments: str) -> str:
         found = sources()
-        folder = firmware.BOARDS / board
+        folder = firmware.folder_for_make(firmware.BOARDS / board)
         command = ["make", "-C", str(found.top / "ports/stm32"), f"BOARD={board}"]
         command += [f"BOARD_DIR={folder}", f"BUILD={build}", f"MPY_LIB_DIR={found.library}"]
         tools = firmware.tools(found)
@@ -170,7 +170,7 @@ class TestStm32:
         said = self.make(board, tmp_path, "-pn")
         values = dict(re.findall(r"^(\w+) :?= ?(.*)$", said, re.MULTILINE))
         upstream = f"boards/{board}"
-        folder = firmware.BOARDS / board
+        folder = firmware.folder_for_make(firmware.BOARDS / board)
         assert values["BOARD_DIR"] == upstream
         assert values["FROZEN_MANIFEST"] in (
             f"{folder}/manifest.py",

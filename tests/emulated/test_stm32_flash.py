@@ -33,10 +33,11 @@ def elf() -> Path:
         with tempfile.TemporaryDirectory() as work:
             modules = Path(work) / "modules"
             modules.mkdir()
-            (modules / "qemu").symlink_to(firmware.BOARDS / "emulated/qemu")
+            qemu = firmware.folder_for_make(firmware.BOARDS / "emulated/qemu")
+            (modules / "qemu").symlink_to(qemu)
             shutil.copytree(HERE, modules / "stm32")
             shutil.copy(DRIVER, modules / "stm32")
-            board = firmware.BOARDS / Mps2.name
+            board = firmware.folder_for_make(firmware.BOARDS / Mps2.name)
             command = ["make", "-j2", "-C", str(found.top / "ports/qemu"), f"BOARD={board.name}"]
             command += [f"BOARD_DIR={board}", f"BUILD={work}/build", f"USER_C_MODULES={modules}"]
             command += [f"MPY_LIB_DIR={found.library}", f"MICROPY_MPYCROSS={found.mpy_cross}"]

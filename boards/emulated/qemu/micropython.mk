@@ -8,5 +8,5 @@ SRC_USERMOD_C += $(addprefix $(USERMOD_DIR)/, \
     uart.c \
 )
 
-P256_DIR := $(abspath $(realpath $(USERMOD_DIR))/../../../firmware/native/p256)
+P256_DIR := $(BIRTHKEY)/firmware/native/p256
 include $(P256_DIR)/micropython.mk
