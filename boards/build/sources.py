@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from boards.build import cache, debian
+from boards.build import cache, debian, pypi
 from boards.build.cache import BuildError
 
 _VERSION = "1.25.0"
 _RELEASED = 1744675200  # 2025-04-15, for the banner: an image tells no time of its own
-_SENML = "micropython-senml==0.1.1"
-_SENML_SHA256 = "6e65877a8b0b0efd548c0f539be02477a7026bbce7399b5c578deb501e89450a"
+_SENML = pypi.Pin(
+    "micropython-senml==0.1.1", "6e65877a8b0b0efd548c0f539be02477a7026bbce7399b5c578deb501e89450a"
+)
 _LIBRARY = """metadata(version="0.1.1")
 package("senml")
 """
@@ -38,6 +38,7 @@ class Sources:
 
 def sources() -> Sources:
     """The source tree to build from. Raises BuildError."""
+    cache.check()
     own = os.environ.get("MICROPYTHON_DIR")
     return _checkout(Path(own).resolve()) if own else _debian()
 
@@ -51,6 +52,7 @@ def _checkout(top: Path) -> Sources:
             f"micropython-lib is not at {library}: run `make -C ports/rp2 submodules` in {top}, "
             "or give MICROPY_LIB_DIR="
         )
+    top, library = cache.without_blanks(top), cache.without_blanks(library.resolve())
     return Sources(top, library, _mpy_cross(top), "", _date(top))
 
 
@@ -65,7 +67,7 @@ def _date(top: Path) -> dict[str, str]:
 
 def _debian() -> Sources:
     pins = debian.pins("micropython")
-    key = cache.key(_VERSION, _SENML_SHA256, _LIBRARY, *pins.values())
+    key = cache.key(_VERSION, _SENML.sha256, _LIBRARY, *pins.values())
     top = cache.made("sources", f"micropython-{_VERSION}-{key}", _assemble)
     environment = {"MICROPY_GIT_TAG": f"v{_VERSION}", "SOURCE_DATE_EPOCH": str(_RELEASED)}
     library = top / "lib/micropython-lib"
@@ -80,23 +82,15 @@ def _assemble(top: Path) -> None:
     for archive, name in ((pico_sdk, "pico-sdk"), (tinyusb, "tinyusb")):
         folder = top / "lib" / name
         folder.mkdir(exist_ok=True)
-        debian.unpack(archive, folder, exclude=("./usr/share",), strip=4)
+        debian.unpack(archive, folder, exclude=("usr/share",), strip=3)
         (folder / "README.md").touch()  # what upstream's makefiles look for in a submodule
     library = top / "lib/micropython-lib"
     for part in ("micropython/senml", "python-stdlib", "python-ecosys"):
         (library / part).mkdir(parents=True)
     (library / "README.md").touch()
     (library / "micropython/senml/manifest.py").write_text(_LIBRARY)
-    _fetch_senml(library / "micropython/senml")
+    pypi.unpack(_SENML, library / "micropython/senml")
     _mpy_cross(top)
-
-
-def _fetch_senml(folder: Path) -> None:
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{_SENML} --hash=sha256:{_SENML_SHA256}\n")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)])
-    wanted.unlink()
 
 
 def _mpy_cross(top: Path) -> Path:

