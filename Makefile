@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 PINS := tools/requirements
 MPYLIB := build/mpylib/.installed
 
@@ -46,7 +46,7 @@ help:
 needs:
 	@command -v $(PYTHON) >/dev/null || \
 		{ echo "there is no $(PYTHON). On Debian: sudo apt install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -m tools.prerequisites $(if $(LIST)$(FIRMWARE),,$(BOARD:%=--board %)) $(MAKECMDGOALS)
+	@$(PYTHON) -B -m tools.prerequisites $(if $(LIST)$(FIRMWARE),,$(BOARD:%=--board %)) $(MAKECMDGOALS)
 
 $(MADE): $(PINS)/run.txt | needs
 	$(PYTHON) -m venv $(VENV)
@@ -105,7 +105,7 @@ test: $(TEST) $(MPYLIB) lint $(if $(TESTS),,emulators)
 	$(BIN)/pytest -m alone $(TESTS)$(if $(TESTS), || test $$? = 5) # 5: there are none among these
 
 fresh:
-	@$(PYTHON) -m tools.fresh --tests "$(TESTS)" $(or $(RELEASES),bookworm trixie)
+	@$(PYTHON) -B -m tools.fresh --tests "$(TESTS)" $(or $(RELEASES),bookworm trixie)
 
 lint: $(TEST)
 	$(BIN)/ruff check .
@@ -135,6 +135,7 @@ pins: $(TEST)
 	for group in test flash run; do \
 		$(BIN)/uv pip compile --quiet --group $$group pyproject.toml --no-annotate \
 		--python-version 3.11.0 --python-platform x86_64-unknown-linux-gnu \
+		--python $(BIN)/python --no-python-downloads \
 		--custom-compile-command "make pins" $(if $(UPGRADE),--upgrade) \
 		$$(test $$group = test || echo --constraint $(PINS)/test.txt) \
 		--output-file $(PINS)/$$group.txt || exit 1; \

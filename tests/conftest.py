@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 pytest.register_assert_rewrite("board_vectors", "published_vectors")
 
 from device import Interpreter  # noqa: E402
+
+# A script's background jobs ignore SIGINT, and what they start inherits that: tests, and all the
+# programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEVICES = os.environ.get("BIRTHKEY_DEVICES", "cpython micropython").split()
 

@@ -78,7 +78,8 @@ class System:
         _run("debootstrap", "--variant=minbase", self.release, self.folder, mirror)
         self.as_root(f"useradd --create-home --shell /bin/bash {USER}")
         checkout = self.folder / HOME / CHECKOUT
-        listed = _run("git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard")
+        git = ("git", "-c", "safe.directory=*", "-C", ROOT)  # root is seldom whose it is
+        listed = _run(*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file():  # and not deleted since it was committed
                 (checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ def tests(system: System, paths: str) -> None:
     command = "make test" + (f" TESTS={shlex.quote(paths)}" if paths else "")
     told = system.as_user(
         f"sh -c {shlex.quote(command + ' </dev/null >test.log 2>&1 & wait $!')}"
-        " || { tail -n 100 test.log; false; }; tail -n 5 test.log"
+        " || { tail -n 100 test.log; exit 1; }; tail -n 5 test.log"
     )
     print(told, flush=True)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import subprocess
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from boards.build import cache, debian, toolchain
+from boards.build import cache, debian, sources, toolchain
 from boards.build.cache import BuildError
 
 CONTENT = b"a package"
@@ -110,20 +112,105 @@ def test_keys_do_not_run_together() -> None:
     assert cache.key("ab", "c") != cache.key("a", "bc")
 
 
-def test_unpacking_leaves_out_what_is_not_wanted(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "a.tar.xz", "w:xz") as archive:
-        for name in ("top/kept", "top/doc/left-out"):
-            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+def archive_of(path: Path, *members: tarfile.TarInfo | str) -> Path:
+    """An archive in the format that its name says, of empty files where there is only a name."""
+    with tarfile.open(path, f"w:{path.suffix[1:]}") as archive:
+        for member in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            archive.addfile(info, io.BytesIO())
+    return path
+
+
+def hard_link(name: str, to: str) -> tarfile.TarInfo:
+    found = tarfile.TarInfo(name)
+    found.type, found.linkname = tarfile.LNKTYPE, to
+    return found
+
+
+@pytest.mark.parametrize("compression", ["xz", "bz2", "gz"])
+def test_unpacking_leaves_out_what_is_not_wanted(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the programs that `tar` starts: a small system has none of them."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    members = "./top/kept", "./top/doc/left-out", "./top/doc", "./top/doc-kept"
     into = tmp_path / "into"
     into.mkdir()
-    debian.unpack(tmp_path / "a.tar.xz", into, exclude=("*/doc",), strip=1)
-    assert [path.name for path in into.rglob("*")] == ["kept"]
+    debian.unpack(
+        archive_of(tmp_path / f"a.tar.{compression}", *members), into, exclude=("*/doc",), strip=1
+    )
+    assert {path.name for path in into.rglob("*")} == {"kept", "doc-kept"}
 
 
-def test_an_archive_that_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "a.tar.xz").write_bytes(b"no archive")
-    with pytest.raises(BuildError, match="delete it, it is fetched again"):
-        debian.unpack(tmp_path / "a.tar.xz", tmp_path)
+def test_unpacking_keeps_hard_links(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.tar.xz", "top/file", hard_link("top/other", "top/file"))
+    into = tmp_path / "into"
+    into.mkdir()
+    debian.unpack(archive, into, strip=1)
+    assert (into / "other").samefile(into / "file")
+
+
+def test_unpacking_a_package(tmp_path: Path) -> None:
+    """Made by Debian's own program."""
+    content = tmp_path / "content"
+    (content / "DEBIAN").mkdir(parents=True)
+    (content / "DEBIAN/control").write_text(
+        "Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: a\n"
+    )
+    (content / "usr/share").mkdir(parents=True)
+    (content / "usr/share/left-out").touch()
+    (content / "usr/program").write_text("#!/bin/sh\n")
+    (content / "usr/program").chmod(0o755)
+    package = tmp_path / "a.deb"
+    subprocess.run(["dpkg-deb", "--build", content, package], check=True, capture_output=True)
+    into = tmp_path / "into"
+    into.mkdir()
+    debian.unpack(package, into, exclude=("usr/share",))
+    assert [path.relative_to(into).as_posix() for path in sorted(into.rglob("*"))] == [
+        "usr",
+        "usr/program",
+    ]
+    assert os.access(into / "usr/program", os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.bz2", "a.deb"])
+@pytest.mark.parametrize("content", [b"", b"no archive", "cut short"])
+def test_an_archive_that_is_damaged(name: str, content: bytes | str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        whole = archive_of(tmp_path / "whole.tar.xz", *map(str, range(99))).read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BuildError, match=r"If it is damaged, delete .*: it is fetched again"):
+        debian.unpack(file, tmp_path)
+
+
+def test_a_folder_that_cannot_take_an_archive(tmp_path: Path) -> None:
+    """Nobody is told to delete a file that is whole."""
+    archive = archive_of(tmp_path / "a.tar.xz", "file")
+    (tmp_path / "into").touch()
+    with pytest.raises(BuildError, match=r"cannot unpack .* into .*/into: ") as caught:
+        debian.unpack(archive, tmp_path / "into")
+    assert "delete" not in str(caught.value)
+
+
+def test_folders_get_names_that_makefiles_can_take(tmp_path: Path) -> None:
+    folder = tmp_path / "my bïrthkey"
+    folder.mkdir()
+    link = cache.without_blanks(folder)
+    assert " " not in str(link)
+    assert link.samefile(folder)
+    assert cache.without_blanks(folder) == link
+    assert cache.without_blanks(tmp_path) != link
+
+
+def test_a_cache_with_blanks_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
+    with pytest.raises(BuildError, match="set XDG_CACHE_HOME to another"):
+        cache.without_blanks(tmp_path)
+    with pytest.raises(BuildError, match="set XDG_CACHE_HOME to another"):
+        sources.sources()
 
 
 def test_packages_that_a_point_release_took_away_are_taken_as_they_are_today(

@@ -23,7 +23,8 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=[0, 0o777], ids=oct)
-def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+def umask(request: pytest.FixtureRequest, home: Path) -> Iterator[None]:
+    """While the test runs; `home` is there before, since not even its owner may write to mode 0."""
     before = os.umask(request.param)
     yield
     os.umask(before)
