@@ -137,6 +137,7 @@ def main() -> int:
     parser.add_argument("--tls", action="store_true", help="all of it through TLS")
     arguments = parser.parse_args()
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is switched off
     try:
         with stage(arguments.board, arguments.tls) as running:
             device_id = first_boot(running)
@@ -156,6 +157,9 @@ def main() -> int:
         console.print(f"\n[bold red]Failed[/]: {escape(str(failure))}")
         console.print(f"Its logs are in {HOME}.")
         return 1
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; all is switched off.")
+        return 130
     return 0
 
 
