@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Device": "device",
-    "Refused": "device",
+    "Refused": "conversation",
     "OutboxFull": "outbox",
     "KeystoreError": "keystore",
     "EntropyError": "crypto.entropy",

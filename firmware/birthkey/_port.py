@@ -39,6 +39,25 @@ except ImportError:  # CPython
         time.sleep(milliseconds / 1000)
 
 
+class Timer:
+    """Counts milliseconds down, between its own looks at the clock.
+
+    Ticks wrap: after a pause that is too long to be told it has run down.
+    """
+
+    def __init__(self, ms):
+        self._left = ms
+        self._at = ticks_ms()
+
+    def left(self):
+        """Milliseconds that are left; 0 or less when it has run down."""
+        now = ticks_ms()
+        passed = ticks_diff(now, self._at)
+        self._at = now
+        self._left = self._left - passed if passed >= 0 else 0
+        return self._left
+
+
 try:
     from os import fsync as _fsync
 
@@ -89,12 +108,15 @@ def run(steps):
     nothing to do. Synchronous callers drive it with this; asyncio programs with
     `arun`.
     """
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        sleep_ms(1)
+    try:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value
+            sleep_ms(1)
+    finally:
+        steps.close()  # also when Ctrl-C ends it: MicroPython finalises no generators
 
 
 async def arun(steps):

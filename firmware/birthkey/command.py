@@ -40,6 +40,10 @@ class Commands:
         if self._taken is None and not self.running:
             self._taken = number, body
 
+    def forget(self):
+        """Leave what was taken: the server sends it again."""
+        self._taken = None
+
     def obey(self, handler):
         """Carry out what was taken; [id, result] for the server.
 

@@ -3,7 +3,7 @@
 import os
 
 from birthkey import message
-from birthkey._port import const, ticks_add, ticks_diff
+from birthkey._port import Timer, const
 from birthkey.keystore import KeystoreError
 
 _LAST_SEQUENCE = const(0xFFFFFFFF)
@@ -45,6 +45,21 @@ class Outbox:
         item = Item(kind, counter, message.encode(kind, counter, body))
         self._sequence += 1
         return item
+
+    def waiting(self, counter):
+        """The item of that counter, if it waits."""
+        for item in self._items:
+            if item.counter == counter:
+                return item
+        return None
+
+    def postpone(self, item):
+        """Let the others go before it."""
+        self._items.remove(item)
+        self._items.append(item)
+
+    def remove_others(self):
+        return 0
 
     def append(self, body):
         """Queue a reading; OutboxFull when it does not fit."""
@@ -134,11 +149,11 @@ class Backoff:
         self._wait = self._first
         self._until = None
 
-    def fail(self, now):
+    def fail(self):
         """Wait from now: between half of the present wait and the whole, then double it."""
         jitter = os.urandom(1)[0] * self._wait >> 9
-        self._until = ticks_add(now, self._wait - jitter)
+        self._until = Timer(self._wait - jitter)
         self._wait = min(2 * self._wait, self._most)
 
-    def ready(self, now):
-        return self._until is None or ticks_diff(now, self._until) >= 0
+    def ready(self):
+        return self._until is None or self._until.left() <= 0

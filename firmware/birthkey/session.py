@@ -7,7 +7,7 @@ from birthkey import cose, message
 from birthkey._port import const, ticks_diff
 from birthkey.crypto import hpke
 
-_ANSWER_AGE = const(30000)
+_COMMAND_AGE = const(30000)
 _TIME_AGE = const(10000)
 _MAX_IN_FLIGHT = const(8)
 _LAST_FRAME = const(0xFFFFFFFF)
@@ -57,8 +57,9 @@ class Session:
     def open(self, frame, now):
         """(type, counter, body) of an answer.
 
-        ValueError when it is not authentic, not to one of the frames of the last
-        30 s (10 s for the time), or the second of its kind.
+        ValueError when it is not authentic, not to one of the last frames, the second of its
+        kind, or a command over 30 s after its frame was sealed, a time over 10 s. What else an
+        answer says stays true at any age.
         """
         answer = cose.Answer(frame)
         for sent in self._in_flight:
@@ -66,27 +67,32 @@ class Session:
                 break
         else:
             raise ValueError("an answer to no frame that is under way")
-        if ticks_diff(now, sent.sealed_at) > _ANSWER_AGE:
-            raise ValueError("an answer that comes too late")
         encoded = answer.open(sent.peer.down_key, self._identity.device_id)
         kind, counter, body = message.decode_downlink(encoded)
         if kind == message.COMMAND:
             if not sent.answered or sent.commanded:
                 raise ValueError("a command out of turn")
+            _check_age(sent, now, _COMMAND_AGE)
             sent.commanded = True
         else:
             if sent.answered:
                 raise ValueError("a second answer to one frame")
             if counter != sent.counter:
                 raise ValueError("an answer about another message")
-            if kind == message.TIME and ticks_diff(now, sent.sealed_at) > _TIME_AGE:
-                raise ValueError("a time that comes too late")
+            if kind == message.TIME:
+                _check_age(sent, now, _TIME_AGE)
             sent.answered = True
         return kind, counter, body
 
-    def forget(self):
-        """Open no more answers to what was sealed until now."""
-        self._in_flight.clear()
+    def age(self):
+        """Take no more commands and no time in answers to what was sealed until now."""
+        for sent in self._in_flight:
+            sent.aged = True
+
+
+def _check_age(sent, now, most):
+    if sent.aged or ticks_diff(now, sent.sealed_at) > most:
+        raise ValueError("a command or a time that comes too late")
 
 
 class _Peer:
@@ -104,5 +110,6 @@ class _InFlight:
         self.counter = counter
         self.peer = peer
         self.sealed_at = now
+        self.aged = False  # nobody has counted since
         self.answered = False
         self.commanded = False

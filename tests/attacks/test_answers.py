@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-import birthkey.device
+import birthkey.conversation
 from attacks.stage import Board, Stage
 from attacks.wire import lost, passed
 from birthkey._port import run
@@ -163,7 +163,7 @@ def keys_of(fake: ServerKey, frame: bytes) -> list[bytes]:
 
 @attack("a fake server takes the connection, and answers with its own key", layer="board")
 def test_fake_server(stage: Stage, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 300)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 300)
     genuine, fake = stage.server, stage.listen("fake.sqlite3")
     stage.server = fake
 
@@ -192,7 +192,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0
-        self._ticks = birthkey.device.ticks_ms
+        self._ticks = birthkey.conversation.ticks_ms
 
     def __call__(self) -> int:
         return self._ticks() + self.ahead
@@ -212,7 +212,7 @@ def test_held_answer(
     board: Board, monkeypatch: pytest.MonkeyPatch, silences: int, opened: bool
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(birthkey.device, "ticks_ms", clock)
+    monkeypatch.setattr(birthkey.conversation, "ticks_ms", clock)
     board.line.down = lost
     board.delivered.append({"n": "held"})
     first = len(board.line.answers)
@@ -232,7 +232,7 @@ def test_held_answer(
 
 @attack("every answer is lost", layer="-", result="the board keeps its reading; it is stored once")
 def test_lost_answers(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 100)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 100)
     board.line.down = lost
     board.delivered.append({"n": "lost"})
     assert board.device.send({"n": "lost"}, 500) is False

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import birthkey.conversation
 import birthkey.device
 from birthkey import Device
 from birthkey_host.keys import ServerKey
@@ -34,10 +35,10 @@ def start(
 ) -> Callable[..., Device]:
     """Starts the board; it is the same one each time. It waits for nothing long."""
     monkeypatch.setattr(birthkey.device, "Tcp", Transport)
-    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
-    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 30)
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 20)
+    monkeypatch.setattr(birthkey.conversation, "_FIRST_RETRY_MS", 2)
+    monkeypatch.setattr(birthkey.conversation, "_MOST_RETRY_MS", 4)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 30)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 20)
 
     def start(**options: Any) -> Device:
         options = {"path": str(tmp_path / "board"), "board": "test", **options}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import birthkey.conversation
 import birthkey.device
 from birthkey import Device, Refused
 from birthkey_host import cbor, commands
@@ -206,7 +207,7 @@ def test_the_result_overtakes_readings_that_wait(
         device.send({"n": number}, wait_ms=0)
     operator.send(device)
     network.reachable = True
-    device._transport.connected = False
+    device._conversation._transport.connected = False
     assert device.deliver()
     _, *kinds = [Type(row.type) for row in registry.messages()]
     # The command was behind the first acknowledgement, which the board had not waited for.
@@ -264,18 +265,6 @@ def test_a_board_that_was_deleted_and_let_in_again_does_no_old_id(
     assert led.told == [LED, LED]
 
 
-def test_commands_that_come_too_late_are_noise(
-    device: Device, operator: Operator, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next message brings it again."""
-    operator.send(device)
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 0)
-    for number in range(3):
-        assert device.send({"n": number})
-    assert device.unopened == 2
-    assert operator.states(device) == [(CommandState.SENT, None)]
-
-
 class Slow(Transport):
     """Each frame after the first takes its time."""
 
@@ -308,10 +297,22 @@ def slow(start: Start, monkeypatch: pytest.MonkeyPatch) -> Device:
     return device
 
 
+def test_commands_that_come_in_a_later_call_are_noise(
+    slow: Device, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell their age. The next message brings them again."""
+    operator.send(slow)
+    monkeypatch.setattr(Slow, "after", 60.0)
+    for number in range(3):
+        assert slow.send({"n": number}, wait_ms=300)
+    assert slow.unopened == 2
+    assert operator.states(slow) == [(CommandState.SENT, None)]
+
+
 def test_a_command_that_was_announced_is_waited_for(
     slow: Device, operator: Operator, led: Led, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 5000)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 5000)
     slow.on_command(led)
     operator.send(slow)
     assert slow.send({"t": 1})
@@ -320,7 +321,7 @@ def test_a_command_that_was_announced_is_waited_for(
 
 
 def test_without_one_nothing_is_waited_for(slow: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 5000)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 5000)
     monkeypatch.setattr(Slow, "asked", 0)
     slow.on_command(Led())
     assert slow.send({"t": 1})
@@ -336,7 +337,7 @@ def test_one_that_never_comes_holds_nobody_up_for_long(
     wait_ms: int,
 ) -> None:
     """Nor for longer than the caller wants to wait at all."""
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", command_ms)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", command_ms)
     monkeypatch.setattr(Slow, "after", 60.0)
     operator.send(slow)
     began = time.monotonic()
@@ -348,7 +349,7 @@ def test_one_that_never_comes_holds_nobody_up_for_long(
 def test_a_handler_that_sends_does_not_wait_for_its_own_command(
     start: Start, operator: Operator, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 60_000)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 60_000)
     device = start()
     answers: list[bytes] = []
     took = []

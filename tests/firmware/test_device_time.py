@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import birthkey.conversation
 import birthkey.device
 from birthkey import Device, Refused
 from birthkey_host.message import Message, Type
@@ -58,7 +59,7 @@ def test_readings_that_wait_stay_where_they_are(
     device: Device, registry: Registry, network: Network
 ) -> None:
     network.reachable = False
-    device._transport.connected = False
+    device._conversation._transport.connected = False
     device.send({"n": 1}, wait_ms=0)
     network.reachable = True
     assert device.sync_time() == NOW
@@ -91,7 +92,7 @@ def test_no_answer_is_no_time(device: Device, network: Network, clock: list[int]
     assert device.sync_time(wait_ms=100) is False
     assert "is the server's key the right one?" in device.problem
     network.reachable = False
-    device._transport.connected = False
+    device._conversation._transport.connected = False
     assert device.sync_time(wait_ms=30) is False
     assert device.problem == "cannot reach the server"
     assert clock == []
@@ -120,7 +121,7 @@ class Ticks:
 
     def __init__(self) -> None:
         self.ahead = 0
-        self._real = birthkey.device.ticks_ms
+        self._real = birthkey.conversation.ticks_ms
 
     def __call__(self) -> int:
         return self._real() + self.ahead
@@ -135,9 +136,9 @@ def test_an_answer_is_believed_for_ten_seconds(
     late: int,
     believed: bool,
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 20_000)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 20_000)
     ticks = Ticks()
-    monkeypatch.setattr(birthkey.device, "ticks_ms", ticks)
+    monkeypatch.setattr(birthkey.conversation, "ticks_ms", ticks)
 
     def hold(answer: bytes) -> bytes:
         ticks.ahead += late

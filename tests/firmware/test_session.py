@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from birthkey_host.keys import ServerKey
-from birthkey_host.message import Message, Reason
+from birthkey_host.message import Message, Reason, Type
 from birthkey_host.verifier import KnownDevice, Outcome, Verdict, Verifier
 from device import Handle, Interpreter
 
@@ -103,18 +103,44 @@ def test_an_answer_opens_once(talk: Talk) -> None:
         talk.session.open(_answer(outcome), 0)
 
 
-def test_an_answer_is_too_late_after_thirty_seconds(talk: Talk) -> None:
-    early, late = talk.receive(talk.seal({}, 1000)), talk.receive(talk.seal({}, 1000))
-    assert talk.session.open(_answer(early), 31000)
+def test_an_acknowledgement_opens_at_any_age(talk: Talk) -> None:
+    """What is stored stays stored."""
+    outcomes = [talk.receive(talk.seal({}, 1000)) for _ in range(2)]
+    assert talk.session.open(_answer(outcomes[0]), 500_000_000)[0] == Type.ACKNOWLEDGE
+    talk.session.age()
+    assert talk.session.open(_answer(outcomes[1]), 1000)[0] == Type.ACKNOWLEDGE
+
+
+def _command(outcome: Any) -> bytes:
+    return bytes(outcome.seal(Message(Type.COMMAND, 1, {0: 1, 1: {"led": True}})))
+
+
+def _time(outcome: Any) -> bytes:
+    counter = outcome.message.counter
+    return bytes(outcome.seal(Message(Type.TIME, counter, {0: 1, 1: 1_790_000_000})))
+
+
+@pytest.mark.parametrize(("seal", "most"), [(_command, 30_000), (_time, 10_000)])
+def test_a_command_and_a_time_open_for_so_long(talk: Talk, seal: Any, most: int) -> None:
+    for late in (0, 1):
+        outcome = talk.receive(talk.seal({}, 1000))
+        if seal is _command:
+            talk.session.open(_answer(outcome), 1000)
+        if not late:
+            assert talk.session.open(seal(outcome), 1000 + most)
+            continue
+        with pytest.raises(ValueError, match="too late"):
+            talk.session.open(seal(outcome), 1000 + most + 1)
+
+
+@pytest.mark.parametrize("seal", [_command, _time])
+def test_no_command_and_no_time_opens_once_nobody_has_counted(talk: Talk, seal: Any) -> None:
+    outcome = talk.receive(talk.seal({}, 1000))
+    if seal is _command:
+        talk.session.open(_answer(outcome), 1000)
+    talk.session.age()
     with pytest.raises(ValueError, match="too late"):
-        talk.session.open(_answer(late), 31001)
-
-
-def test_nothing_opens_once_the_session_forgot(talk: Talk) -> None:
-    outcome = talk.receive(talk.seal({}))
-    talk.session.forget()
-    with pytest.raises(ValueError, match="no frame that is under way"):
-        talk.session.open(_answer(outcome), 0)
+        talk.session.open(seal(outcome), 1000)
 
 
 def test_another_boards_answer_does_not_open(
