@@ -170,6 +170,7 @@ class Conversation:
             except MemoryError:
                 answered = False
                 self._lacks_memory(item)
+            self.doing = None
             if item is self._question:
                 self._question = None  # each is asked once
             if answered:
