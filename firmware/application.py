@@ -12,14 +12,26 @@ without), and `count`, which ends the readings after so many. With `tls`, true, 
 spoken to through TLS only: then `ca` is the PEM text that its certificate must be signed by,
 and with `client_certificate`, true, the board shows one of its own.
 
+The application goes on by itself. A reading that cannot be made is skipped and counted. What
+nobody foresaw is printed and kept, and the board starts anew after a pause that grows; the next
+reading tells of both, as `skipped` and `trouble`. A watchdog, where `board.py` has one, does the
+same for a program that hangs. What no new start can mend (a board that was revoked or copied, a
+damaged identity, a configuration that is wrong) stops it with a sentence.
+
 Commands (`birthkey send ID '{"led": true}'`) go to `command(body)` of `board.py`, if it has that:
 what it returns or raises is the result that `birthkey show` prints.
 """
 
 _PATIENCE_MS = 15000
+_UNANSWERED = 5  # calls in a row in which no answer came, before the modem's reset line is pulled
+_FIRST_PAUSE_S = 10  # before the board starts anew after something that nobody foresaw
+_MOST_PAUSE_S = 3600
+_TROUBLE = "trouble"  # the record on flash of what that was: how often in a row, and a sentence
+_SENTENCE = 100
 _lacking = None
 
 try:
+    import gc
     import json
     import sys
     import time
@@ -33,8 +45,10 @@ try:
         Refused,
         __version__,
         cbor,
+        message,
         modem,
     )
+    from birthkey.crypto import p256
 
     # senml asks for a module of this name; ours is on the board anyway.
     sys.modules["cbor2"] = cbor
@@ -79,12 +93,144 @@ def _device(configuration):
     )
 
 
-def _reading():
-    """A SenML pack (RFC 8428) with one temperature."""
-    celsius = SenmlUnits.SENML_UNIT_DEGREES_CELSIUS
-    pack = SenmlPack("")
-    pack.add(SenmlRecord("temperature", unit=celsius, value=board.temperature()))
-    return cbor.loads(pack.to_cbor())
+def _keystore():
+    from birthkey.keystore import Keystore
+
+    return Keystore(board.STATE)
+
+
+class _Trouble:
+    """What ended earlier starts, until a reading has told the server of it."""
+
+    def __init__(self):
+        self._store = _keystore()
+        record = self._store.read(_TROUBLE, 1, 1 + _SENTENCE)
+        self.times = record[0] if record else 0
+        self.sentence = record[1:].decode() if record else None
+
+    def keep(self, error):
+        """One more; the seconds to wait before the next start."""
+        times = min(self.times + 1, 255)
+        self._store.write(_TROUBLE, bytes((times,)) + _printable(_told(error)).encode())
+        return min(_FIRST_PAUSE_S << min(times - 1, 9), _MOST_PAUSE_S)
+
+    def forget(self):
+        if self.times:
+            self._store.remove(_TROUBLE)
+            self.times, self.sentence = 0, None
+
+
+def _told(error):
+    return "%s: %s" % (type(error).__name__, error)
+
+
+def _printable(text):
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:_SENTENCE])
+
+
+class _Application:
+    """Reads and sends, for as long as the board has power."""
+
+    def __init__(self, device, configuration, trouble, watchdog):
+        self._device = device
+        self._interval_ms = int(configuration.get("interval_s", 60) * 1000)
+        self._count = configuration.get("count")
+        self._trouble = trouble
+        self._watchdog = watchdog
+        self._skipped = 0
+        self._answers = 0
+        self._unanswered = 0
+        self._damaged = 0
+
+    def run(self):
+        device = self._device
+        while not device.enrolled:
+            self._drive(device.deliver_steps(_PATIENCE_MS))
+        print("enrolled")
+        number = 0
+        while number != self._count:
+            number += 1
+            self._read_and_send(number)
+            self.sleep(self._interval_ms)
+        while not self._drive(device.deliver_steps(_PATIENCE_MS)):
+            print("%d queued; %s" % (device.queued, device.problem))
+        print("all readings stored")
+
+    def sleep(self, milliseconds):
+        """Wait, and let the watchdog know."""
+        while True:
+            if self._watchdog:
+                self._watchdog.feed()
+            if milliseconds <= 0:
+                return
+            time.sleep_ms(min(milliseconds, 500))
+            milliseconds -= 500
+
+    def _read_and_send(self, number):
+        try:
+            reading = self._reading()
+        except Exception as error:  # whatever a sensor may do
+            self._skipped += 1
+            print("reading %d cannot be made: %s" % (number, _told(error)))
+            return
+        try:
+            stored = self._drive(self._device.send_steps(reading, _PATIENCE_MS))
+        except (KeystoreError, OutboxFull) as error:
+            print("reading %d lost: %s" % (number, error))
+            return
+        except Refused as error:
+            if error.reason in ("cloned", "revoked"):
+                raise
+            what = "a reading is lost" if error.kind == message.DATA else "what it said was refused"
+            print("%s: %s" % (what, error))
+            return
+        print("reading %d %s" % (number, "stored" if stored else "queued"))
+        if stored:
+            self._skipped = 0
+            self._trouble.forget()
+
+    def _reading(self):
+        """A SenML pack (RFC 8428) with one temperature, and what went wrong since the last one."""
+        celsius = SenmlUnits.SENML_UNIT_DEGREES_CELSIUS
+        pack = SenmlPack("")
+        pack.add(SenmlRecord("temperature", unit=celsius, value=board.temperature()))
+        if self._skipped:
+            pack.add(SenmlRecord("skipped", value=self._skipped))
+        if self._trouble.sentence:
+            pack.add(SenmlRecord("trouble", value=self._trouble.sentence))
+        return cbor.loads(pack.to_cbor())
+
+    def _drive(self, steps):
+        """Drive steps of the device to their end, and say each problem when it comes up."""
+        device = self._device
+        said = device.problem
+        while True:
+            if self._watchdog:
+                self._watchdog.feed()
+            try:
+                next(steps)
+            except StopIteration as stop:
+                self._look_after_modem()
+                return stop.value
+            if device.problem != said:
+                said = device.problem
+                if said:
+                    print("%d queued; %s" % (device.queued, said))
+            if device.damaged != self._damaged:
+                self._damaged = device.damaged
+                print("%d readings on flash are damaged, and stay there" % self._damaged)
+            time.sleep_ms(1)
+
+    def _look_after_modem(self):
+        """Pull its reset line, where the board has one, when nothing has come of it for long."""
+        answers, self._answers = self._answers, self._device.answers
+        if answers != self._answers or (not self._device.queued and self._device.enrolled):
+            self._unanswered = 0
+            return
+        self._unanswered += 1
+        if self._unanswered % _UNANSWERED == 0 and hasattr(board, "reset_modem"):
+            print("the modem is reset: %d attempts in a row came to nothing" % self._unanswered)
+            board.reset_modem()
 
 
 def _command(body):
@@ -92,36 +238,8 @@ def _command(body):
     return board.command(body)
 
 
-def _run(device, steps):
-    """Drive steps of the device to their end, and say each problem when it comes up."""
-    said = device.problem
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        if device.problem != said:
-            said = device.problem
-            if said:
-                print("%d queued; %s" % (device.queued, said))
-        time.sleep_ms(1)
-
-
-def _read_and_send(device, number):
-    try:
-        stored = _run(device, device.send_steps(_reading(), _PATIENCE_MS))
-    except (KeystoreError, OutboxFull) as error:
-        print("reading %d lost: %s" % (number, error))
-        return
-    except Refused as error:
-        if error.reason in ("cloned", "revoked"):
-            raise
-        print("a reading is lost:", error)
-        return
-    print("reading %d %s" % (number, "stored" if stored else "queued"))
-
-
-def _deliver():
+def _set_up():
+    """The device, and what birthkey.json says."""
     board.mount()
     configuration = _configuration()
     device = _device(configuration)
@@ -129,17 +247,33 @@ def _deliver():
         device.on_command(_command)
     birth = ", new key" if device.born else ""
     print("device %s, boot %d%s" % (device.device_id.hex(), device.boot, birth))
-    while not device.enrolled:
-        _run(device, device.deliver_steps(_PATIENCE_MS))
-    print("enrolled")
-    number = 0
-    while number != configuration.get("count"):
-        number += 1
-        _read_and_send(device, number)
-        time.sleep(configuration.get("interval_s", 60))
-    while not _run(device, device.deliver_steps(_PATIENCE_MS)):
-        print("%d queued; %s" % (device.queued, device.problem))
-    print("all readings stored")
+    return device, configuration
+
+
+def _watchdog():
+    """The board's, if it has one, and a signature does not take longer than it waits."""
+    if not hasattr(board, "watchdog") or p256.BACKENDS == ("python",):
+        return None
+    return board.watchdog()
+
+
+def _start_anew(error, wait):
+    """After what nobody foresaw: say it, keep it, and begin again."""
+    sys.print_exception(error)
+    gc.collect()
+    try:
+        pause = _Trouble().keep(error)
+    except Exception as other:
+        print("that cannot be kept:", _told(other))
+        pause = _FIRST_PAUSE_S
+    print("the board starts anew in %d s" % pause)
+    wait(pause * 1000)
+    if hasattr(board, "reset"):
+        board.reset()
+    else:
+        import machine
+
+        machine.reset()
 
 
 def main():
@@ -149,8 +283,24 @@ def main():
             "`make flash` says which" % _lacking
         )
         return
+    watchdog = None
+    wait = time.sleep_ms
     try:
-        _deliver()
-    except (EntropyError, KeystoreError, Refused, ValueError) as error:
-        # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
-        print("stopped:", error)
+        try:
+            device, configuration = _set_up()
+        except (EntropyError, KeystoreError, ValueError) as error:
+            # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
+            print("stopped:", error)
+            return
+        watchdog = _watchdog()
+        application = _Application(device, configuration, _Trouble(), watchdog)
+        wait = application.sleep
+        try:
+            application.run()
+        except Refused as error:
+            print("stopped:", error)
+    except Exception as error:
+        _start_anew(error, wait)
+    finally:
+        if watchdog:
+            watchdog.release()  # whoever is at the REPL now is not bitten

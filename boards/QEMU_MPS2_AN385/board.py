@@ -3,7 +3,9 @@
 import sys
 from time import ticks_ms
 
-from machine import UART, unique_id
+import machine
+from machine import UART, mem32, unique_id
+from micropython import const
 from qemu import Flash
 
 from birthkey import keystore
@@ -18,6 +20,11 @@ ENTROPY = (entropy.Source("urandom", entropy.urandom, 4),)
 UNIQUE_ID = unique_id()
 MODEM = "esp_at"
 
+# Arm's CMSDK watchdog (Cortex-M System Design Kit, chapter 4).
+_WATCHDOG_CONTROL = const(0x40008008)
+_WATCHDOG_LOCK = const(0x40008C00)
+_WATCHDOG_KEY = const(0x1ACCE551)
+
 _mounted = False
 
 
@@ -31,6 +38,21 @@ def mount():
     if not _mounted:
         keystore.mount(Flash(), "/")
         _mounted = True
+
+
+class _Watchdog:
+    def __init__(self):
+        self._wdt = machine.WDT(timeout=8000)
+        self.feed = self._wdt.feed
+
+    def release(self):
+        mem32[_WATCHDOG_LOCK] = _WATCHDOG_KEY
+        mem32[_WATCHDOG_CONTROL] = 0
+
+
+def watchdog():
+    """Resets the board when nobody has called `feed` for 8 s, until `release`; None without one."""
+    return _Watchdog() if hasattr(machine, "WDT") else None
 
 
 def temperature():

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from machine import ADC, UART, Pin, mem32, unique_id
+from machine import ADC, UART, WDT, Pin, mem32, unique_id
 from micropython import const
 from rp2 import Flash
 
@@ -23,6 +23,11 @@ _RXBUF = const(1024)  # what comes in while the board signs: 90 ms at 115200 bit
 _SENSOR = const(4)  # the ADC's channel with the temperature sensor on it
 _RANDOMBIT = const(0x4006001C)  # of the ring oscillator
 _PAGE = const(256)
+
+_WATCHDOG_MS = const(8000)
+_WATCHDOG_CTRL = const(0x40058000)  # RP2040 data sheet, section 4.7.6
+_WATCHDOG_ENABLE = const(0x40000000)
+_CLEAR = const(0x3000)  # section 2.1.2: what is written there clears these bits
 
 # rpi_pico or rpi_pico_w; firmware older than 1.25 does not know which it is.
 NAME = getattr(sys.implementation, "_build", "RPI_PICO").lower()
@@ -72,6 +77,22 @@ def reset_modem():
     line = Pin(_RESET, Pin.OPEN_DRAIN, value=0)
     time.sleep_ms(_RESET_MS)
     line.value(1)
+
+
+class _Watchdog:
+    """The chip's; unlike MicroPython's it lets go."""
+
+    def __init__(self):
+        self._wdt = WDT(timeout=_WATCHDOG_MS)
+        self.feed = self._wdt.feed
+
+    def release(self):
+        mem32[_WATCHDOG_CTRL + _CLEAR] = _WATCHDOG_ENABLE
+
+
+def watchdog():
+    """Resets the board when nobody has called `feed` for 8 s, until `release`."""
+    return _Watchdog()
 
 
 def mount():

@@ -81,6 +81,7 @@ class Conversation:
         self.problem = None
         self.doing = None
         self.dropped = 0
+        self.answers = 0
         self.unopened = 0
 
     def begin(self):
@@ -236,6 +237,7 @@ class Conversation:
             # Anyone on the way can send bytes: not a reason to give up on the answer.
             self.unopened += 1
             return None
+        self.answers += 1
         self._watch_for_clone(body[0])
         if kind == message.COMMAND:
             self._announced = False

@@ -126,6 +126,11 @@ class Device:
         return self._conversation.dropped
 
     @property
+    def answers(self):
+        """How many authentic answers came since this start: when it rises, the way is open."""
+        return self._conversation.answers
+
+    @property
     def unopened(self):
         """How many frames came that open with no key: noise, or somebody who tries."""
         return self._conversation.unopened
@@ -188,7 +193,7 @@ class Device:
                     if isinstance(error, OutboxFull):
                         raise
                     raise OutboxFull("memory ran out, and %d readings wait" % waiting)
-            yield from self._until(lambda: len(self._outbox) < waiting, timer, False)
+            yield from self._until(lambda: len(self._outbox) < waiting, timer, False)  # noqa: B023
 
     def deliver(self, wait_ms=15000):
         """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is."""
