@@ -104,7 +104,10 @@ class _Trouble:
 
     def __init__(self):
         self._store = _keystore()
-        record = self._store.read(_TROUBLE, 1, 1 + _SENTENCE)
+        try:
+            record = self._store.read(_TROUBLE, 1, 1 + _SENTENCE)
+        except KeystoreError:
+            record = None  # a damaged note must not be what ends the next start
         self.times = record[0] if record else 0
         self.sentence = record[1:].decode() if record else None
 
