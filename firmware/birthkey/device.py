@@ -210,7 +210,9 @@ class Device:
         conversation.begin()
         conversation.delivering += 1
         try:
-            return (yield from self._until(lambda: conversation.idle, timer)) or self._in_vain()
+            idle = yield from self._until(lambda: conversation.idle, timer)
+            self._raise_refused()
+            return idle or self._in_vain()
         finally:
             conversation.delivering -= 1
             conversation.end()
@@ -260,14 +262,18 @@ class Device:
         """
         conversation = self._conversation
         while not done():
-            if refusals and conversation.refused is not None:
-                refused, conversation.refused = conversation.refused, None
-                raise refused
+            if refusals:
+                self._raise_refused()
             if timer.left() <= 0:
                 return False
             conversation.step()
             yield
         return True
+
+    def _raise_refused(self):
+        refused, self._conversation.refused = self._conversation.refused, None
+        if refused is not None:
+            raise refused
 
     def _in_vain(self):
         """False, and `problem` says why."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import birthkey.device
+import birthkey.conversation
 from attacks.stage import Board, Stage
 from attacks.target import Target
 from attacks.wire import Loop
@@ -38,9 +38,10 @@ def layers(layer: str) -> set[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boards try again at once, and the network is quick: nobody has to be spared."""
-    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 10)
-    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 20)
-    monkeypatch.setattr(birthkey.device, "_COMMAND_MS", 100)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 1000)
+    monkeypatch.setattr(birthkey.conversation, "_FIRST_RETRY_MS", 10)
+    monkeypatch.setattr(birthkey.conversation, "_MOST_RETRY_MS", 20)
+    monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 100)
 
 
 @pytest.fixture

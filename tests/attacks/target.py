@@ -63,7 +63,7 @@ class Target:
 
 def is_command(target: Target, answer: bytes) -> bool:
     """Whether it is a command: whoever has the board's session can tell."""
-    [peer] = target.board.device._session._peers
+    [peer] = target.board.device._conversation._session._peers
     message = cbor.loads(opened(answer, peer.down_key, target.board.device_id))
     return isinstance(message, list) and message[0] == Type.COMMAND
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-import birthkey.device
+import birthkey.conversation
 from attacks.stage import Stage
 from attacks.target import (
     DONE,
@@ -52,7 +52,7 @@ def test_recorded_command(target: Target) -> None:
 @attack("a command held back for 31 s", layer="board", result="the next answer brings it; once")
 def test_held_command(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(birthkey.device, "ticks_ms", clock)
+    monkeypatch.setattr(birthkey.conversation, "ticks_ms", clock)
     target.send()
     held = catch(target)
     clock.ahead += 31_000

@@ -94,7 +94,7 @@ def test_private_keys(stage: Stage, traffic: Board) -> None:
 )
 def test_hpke_secrets(stage: Stage, traffic: Board) -> None:
     leak = Leak(stage)
-    [peer] = traffic.device._session._peers
+    [peer] = traffic.device._conversation._session._peers
     context = peer.context
     assert leak.holds(peer.enc)
     for secret in (
@@ -102,7 +102,7 @@ def test_hpke_secrets(stage: Stage, traffic: Board) -> None:
         context._base_nonce,
         context._exporter_secret,
         peer.down_key,
-        traffic.device._session._seed,
+        traffic.device._conversation._session._seed,
     ):
         assert len(secret) in (12, 32)
         assert not leak.holds(secret)

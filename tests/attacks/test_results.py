@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import birthkey.device
+import birthkey.conversation
 from attacks.stage import WAIT_MS, Stage
 from attacks.target import (
     DONE,
@@ -41,7 +41,7 @@ def test_lost_commands(target: Target) -> None:
 
 @attack("the result is lost, and lost again", layer="-", result="it is sent until it is stored")
 def test_lost_results(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 100)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 100)
     target.send()
     lose_statuses(target)
     body = {"n": next(target.board.readings)}

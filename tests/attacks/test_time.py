@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+import birthkey.conversation
 import birthkey.device
 from attacks.stage import WAIT_MS, Stage
 from attacks.target import (
@@ -50,7 +51,7 @@ def test_recorded_time(target: Target, clock: list[int]) -> None:
 @attack("a time held back for 11 s", layer="board", result="the board asks anew")
 def test_held_time(target: Target, clock: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = Clock()
-    monkeypatch.setattr(birthkey.device, "ticks_ms", ticks)
+    monkeypatch.setattr(birthkey.conversation, "ticks_ms", ticks)
     held: list[bytes] = []
 
     def hold(answer: bytes) -> Iterable[bytes]:
@@ -74,7 +75,7 @@ def test_held_time(target: Target, clock: list[int], monkeypatch: pytest.MonkeyP
 @attack("the time in answer to a reading, by whoever has the server's key", layer="board")
 def test_time_that_nobody_asked_for(target: Target, clock: list[int]) -> None:
     def tell(answer: bytes) -> Iterable[bytes]:
-        [peer] = target.board.device._session._peers
+        [peer] = target.board.device._conversation._session._peers
         frame = target.board.line.frames[-1]
         counter = cbor.loads(opened(answer, peer.down_key, target.board.device_id))[1]  # type: ignore[index]
         message = Message(Type.TIME, int(counter), {0: 1, 1: 1_790_000_000})  # type: ignore[arg-type]
@@ -91,7 +92,7 @@ def test_time_that_nobody_asked_for(target: Target, clock: list[int]) -> None:
 def test_lost_time(
     target: Target, stage: Stage, clock: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 100)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 100)
     target.board.line.down = lost
     assert target.board.device.sync_time(600) is False
     target.board.line.down = passed

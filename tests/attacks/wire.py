@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
-import birthkey.device
+import birthkey.conversation
 from birthkey._port import ticks_diff
 from birthkey.modem import ModemClosed, ServerUnreachable
 
@@ -228,12 +228,12 @@ class SocketStream:
     def receive(self, buffer: memoryview, timeout_ms: int) -> Iterator[None]:
         yield
         # By the clock that the Device goes by, which a test may put forward.
-        began = birthkey.device.ticks_ms()
+        began = birthkey.conversation.ticks_ms()
         while True:
             try:
                 length = self.connection.recv_into(buffer)
             except TimeoutError:
-                if ticks_diff(birthkey.device.ticks_ms(), began) >= timeout_ms:
+                if ticks_diff(birthkey.conversation.ticks_ms(), began) >= timeout_ms:
                     return 0
                 yield
                 continue

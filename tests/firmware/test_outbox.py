@@ -10,6 +10,14 @@ import pytest
 
 from birthkey.keystore import Keystore, KeystoreError
 from birthkey.outbox import Backoff, Outbox, OutboxFull, Spool
+from virtual_time import PERIOD, Clock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(PERIOD - 500)
+    clock.install(monkeypatch)
+    return clock
 
 
 def test_messages_are_counted_within_their_boot() -> None:
@@ -47,24 +55,34 @@ def test_a_message_over_its_limit_is_refused_and_takes_no_counter() -> None:
     assert outbox.append({}).counter == 1 << 32
 
 
-def test_waits_double_up_to_the_most_and_are_never_less_than_half() -> None:
+def test_waits_double_up_to_the_most_and_are_never_less_than_half(clock: Clock) -> None:
     backoff = Backoff(1000, 4000)
-    now = 0
     for wait in (1000, 2000, 4000, 4000):
-        assert backoff.ready(now)
-        backoff.fail(now)
-        assert not backoff.ready(now + wait // 2 - 1)
-        now += wait
-    assert backoff.ready(now)
+        assert backoff.ready()
+        backoff.fail()
+        clock.now += wait // 2 - 1
+        assert not backoff.ready()
+        clock.now += wait - wait // 2 + 1
+    assert backoff.ready()
 
 
-def test_a_success_forgets_the_wait() -> None:
+def test_a_success_forgets_the_wait(clock: Clock) -> None:
     backoff = Backoff(1000, 4000)
-    backoff.fail(0)
+    backoff.fail()
     backoff.reset()
-    assert backoff.ready(0)
-    backoff.fail(0)
-    assert backoff.ready(1000)
+    assert backoff.ready()
+    backoff.fail()
+    clock.now += 1000
+    assert backoff.ready()
+
+
+@pytest.mark.parametrize("pause", [PERIOD // 2, PERIOD // 2 + 1, PERIOD - 60_000])
+def test_a_pause_that_cannot_be_told_is_long_enough(clock: Clock, pause: int) -> None:
+    """Ticks wrap: a week later it must not wait for another."""
+    backoff = Backoff(1000, 4000)
+    backoff.fail()
+    clock.now += pause
+    assert backoff.ready()
 
 
 @pytest.fixture

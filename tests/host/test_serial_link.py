@@ -17,7 +17,7 @@ from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-import birthkey.device
+import birthkey.conversation
 from birthkey import Device
 from birthkey.transport.serial import Serial
 from birthkey_host import serial_link
@@ -319,9 +319,9 @@ def readings(registry: Registry) -> list[object]:
 def test_readings_are_stored_once_and_in_order_whatever_noise_destroys(
     registry: Registry, server_key: ServerKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(birthkey.device, "_FIRST_RETRY_MS", 2)
-    monkeypatch.setattr(birthkey.device, "_MOST_RETRY_MS", 4)
-    monkeypatch.setattr(birthkey.device, "_ANSWER_MS", 150)
+    monkeypatch.setattr(birthkey.conversation, "_FIRST_RETRY_MS", 2)
+    monkeypatch.setattr(birthkey.conversation, "_MOST_RETRY_MS", 4)
+    monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 150)
     with (
         loopback_uart(damage(1, 800), damage(2, 400)) as (ours, theirs),
         serial.Serial(theirs, timeout=0, write_timeout=0) as uart,
@@ -340,7 +340,7 @@ def test_commands_are_carried_out_once_and_in_order_whatever_noise_destroys(
     registry: Registry, server_key: ServerKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, milliseconds in (("_FIRST_RETRY", 2), ("_MOST_RETRY", 4), ("_ANSWER", 150)):
-        monkeypatch.setattr(birthkey.device, name + "_MS", milliseconds)
+        monkeypatch.setattr(birthkey.conversation, name + "_MS", milliseconds)
     told: list[object] = []
     with (
         loopback_uart(damage(3, 800), damage(4, 400)) as (ours, theirs),
