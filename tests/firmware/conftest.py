@@ -14,6 +14,7 @@ from birthkey import Device
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import Registry
 from device_network import Network, Transport
+from virtual_time import Clock
 
 
 @pytest.fixture
@@ -30,8 +31,17 @@ def network(registry: Registry) -> Network:
 
 
 @pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The board's clock, which goes when the board sleeps: no test depends on how fast or how
+    busy a machine is."""
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
+
+
+@pytest.fixture
 def start(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: Clock
 ) -> Callable[..., Device]:
     """Starts the board; it is the same one each time. It waits for nothing long."""
     monkeypatch.setattr(birthkey.device, "Tcp", Transport)

@@ -16,6 +16,7 @@ from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from birthkey_host.schema import CommandState
 from device_network import Network, Transport
+from virtual_time import Clock
 
 Start = Callable[..., Device]
 LED = {"led": True}
@@ -268,29 +269,30 @@ def test_a_board_that_was_deleted_and_let_in_again_does_no_old_id(
 class Slow(Transport):
     """Each frame after the first takes its time."""
 
-    after = 0.05  # seconds
+    clock = Clock()
+    after = 50  # milliseconds
     asked = 0
 
     def __init__(self, link: Network, host: str, port: int) -> None:
         super().__init__(link, host, port)
-        self._due = 0.0
+        self._due = 0
 
     def receive(self, timeout_ms: int) -> Iterator[None]:
         yield
         Slow.asked += 1
-        if not self.answers or time.monotonic() < self._due:
-            time.sleep(0.001)
+        if not self.answers or self.clock.now < self._due:
             return None
-        self._due = time.monotonic() + self.after
+        self._due = self.clock.now + self.after
         return self.answers.pop(0)
 
     def send(self, frame: bytes) -> Iterator[None]:
         yield from super().send(frame)
-        self._due = 0.0
+        self._due = 0
 
 
 @pytest.fixture
-def slow(start: Start, monkeypatch: pytest.MonkeyPatch) -> Device:
+def slow(start: Start, ticks: Clock, monkeypatch: pytest.MonkeyPatch) -> Device:
+    monkeypatch.setattr(Slow, "clock", ticks)
     monkeypatch.setattr(birthkey.device, "Tcp", Slow)
     device = start()
     assert device.deliver()
@@ -302,7 +304,7 @@ def test_commands_that_come_in_a_later_call_are_noise(
 ) -> None:
     """Nobody can tell their age. The next message brings them again."""
     operator.send(slow)
-    monkeypatch.setattr(Slow, "after", 60.0)
+    monkeypatch.setattr(Slow, "after", 60_000)
     for number in range(3):
         assert slow.send({"n": number}, wait_ms=300)
     assert slow.unopened == 2
@@ -332,22 +334,27 @@ def test_without_one_nothing_is_waited_for(slow: Device, monkeypatch: pytest.Mon
 def test_one_that_never_comes_holds_nobody_up_for_long(
     slow: Device,
     operator: Operator,
+    ticks: Clock,
     monkeypatch: pytest.MonkeyPatch,
     command_ms: int,
     wait_ms: int,
 ) -> None:
     """Nor for longer than the caller wants to wait at all."""
     monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", command_ms)
-    monkeypatch.setattr(Slow, "after", 60.0)
+    monkeypatch.setattr(Slow, "after", 60_000)
     operator.send(slow)
-    began = time.monotonic()
+    began = ticks.now
     assert slow.send({"t": 1}, wait_ms)
-    assert 0.02 <= time.monotonic() - began < 5
+    assert 20 <= ticks.now - began < 600
     assert slow.problem is None
 
 
 def test_a_handler_that_sends_does_not_wait_for_its_own_command(
-    start: Start, operator: Operator, network: Network, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    operator: Operator,
+    network: Network,
+    ticks: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 60_000)
     device = start()
@@ -359,14 +366,14 @@ def test_a_handler_that_sends_does_not_wait_for_its_own_command(
         return b"" if len(answers) == 4 else answer
 
     def handler(body: Any) -> None:
-        began = time.monotonic()
+        began = ticks.now
         assert device.send({"inner": True})
-        took.append(time.monotonic() - began)
+        took.append(ticks.now - began)
 
     assert device.deliver()
     device.on_command(handler)
     operator.send(device)
     network.down = lose_the_second_copy
     assert device.send({"outer": True})
-    assert max(took) < 5
+    assert max(took) < 5_000
     assert operator.states(device) == [(CommandState.DONE, None)]

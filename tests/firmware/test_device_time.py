@@ -15,6 +15,7 @@ from birthkey import Device, Refused
 from birthkey_host.message import Message, Type
 from birthkey_host.registry import Registry
 from device_network import Network
+from virtual_time import Clock
 
 Start = Callable[..., Device]
 NOW = 1_790_000_000
@@ -116,32 +117,20 @@ def test_from_2025_to_2099(
     assert device.sync_time() == seconds
 
 
-class Ticks:
-    """The board's clock of milliseconds, which can be put forward."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-        self._real = birthkey.conversation.ticks_ms
-
-    def __call__(self) -> int:
-        return self._real() + self.ahead
-
-
 @pytest.mark.parametrize(("late", "believed"), [(9_900, True), (10_100, False)])
 def test_an_answer_is_believed_for_ten_seconds(
     device: Device,
     network: Network,
     clock: list[int],
+    ticks: Clock,
     monkeypatch: pytest.MonkeyPatch,
     late: int,
     believed: bool,
 ) -> None:
     monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 20_000)
-    ticks = Ticks()
-    monkeypatch.setattr(birthkey.conversation, "ticks_ms", ticks)
 
     def hold(answer: bytes) -> bytes:
-        ticks.ahead += late
+        ticks.now += late
         return answer
 
     network.down = hold
