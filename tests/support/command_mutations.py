@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DEVICE = "firmware/birthkey/device.py"
+CONVERSATION = "firmware/birthkey/conversation.py"
 COMMAND = "firmware/birthkey/command.py"
 SESSION = "firmware/birthkey/session.py"
 COMMANDS = "host/birthkey_host/commands.py"
@@ -46,7 +46,7 @@ MUTATIONS = [
     ),
     (
         "command: nothing is waited for that was not announced",
-        DEVICE,
+        CONVERSATION,
         "            self._announced = 1 in body\n",
         "            self._announced = True\n",
         "tests/firmware/test_device_commands.py",
@@ -60,7 +60,7 @@ MUTATIONS = [
     ),
     (
         "command: none is taken while a result waits",
-        DEVICE,
+        CONVERSATION,
         "        if self._result is None:",
         "        if True:",
         "tests/firmware/test_device_commands.py",
@@ -117,29 +117,50 @@ MUTATIONS = [
     (
         "time: an answer is believed for ten seconds",
         SESSION,
-        "            if kind == message.TIME and ticks_diff(now, sent.sealed_at) > _TIME_AGE:",
-        "            if False:",
+        "                _check_age(sent, now, _TIME_AGE)",
+        "                pass",
         "tests/firmware/test_device_time.py",
     ),
     (
         "time: only in answer to the question",
-        DEVICE,
+        CONVERSATION,
         "        if kind == message.TIME and item is self._question:",
         "        if kind == message.TIME:",
         "tests/firmware/test_device_time.py",
     ),
     (
         "time: one that cannot be is not believed",
-        DEVICE,
+        CONVERSATION,
         "            if not _EARLIEST <= body[1] < _LATEST:",
         "            if False:",
         "tests/firmware/test_device_time.py",
     ),
     (
         "time: each question is asked once",
-        DEVICE,
+        CONVERSATION,
         "                self._question = None  # each is asked once\n",
         "                pass\n",
         "tests/firmware/test_device_time.py",
+    ),
+    (
+        "command: none is taken when nobody has counted since its frame was sealed",
+        SESSION,
+        "    if sent.aged or ticks_diff",
+        "    if ticks_diff",
+        "tests/firmware/test_session.py",
+    ),
+    (
+        "command: one that a call has left is not begun by the next",
+        CONVERSATION,
+        "                self.commands.forget()",
+        "                pass",
+        "tests/firmware/test_device_calls.py",
+    ),
+    (
+        "device: a full outbox is delivered before it is refused",
+        "firmware/birthkey/device.py",
+        "            yield from self._until(lambda: len(self._outbox) < waiting, timer, False)",
+        "            raise",
+        "tests/firmware/test_device_calls.py",
     ),
 ]
