@@ -29,7 +29,7 @@ help:
 	@echo "                KEEP=1 leaves everything running"
 	@echo "make test       pytest, ruff, mypy; TESTS=FOLDER: only the tests there"
 	@echo "make fresh      both on fresh systems of Debian 12 and 13, as an ordinary user; needs root"
-	@echo "                and debootstrap; RELEASES=trixie: only that one; TESTS= as above"
+	@echo "                and debootstrap; RELEASES=trixie: only that; TESTS= as above; KEEP=1"
 	@echo "make firmware   MicroPython with birthkey for BOARD=NAME, a folder of boards/"
 	@echo "make emulate    boots BOARD=NAME on this computer, with a modem on its UART;"
 	@echo "                UART=TTY FLASH=FOLDER UNIQUE_ID=HEX"
@@ -105,7 +105,7 @@ test: $(TEST) $(MPYLIB) lint $(if $(TESTS),,emulators)
 	$(BIN)/pytest -m alone $(TESTS)$(if $(TESTS), || test $$? = 5) # 5: there are none among these
 
 fresh:
-	@$(PYTHON) -B -m tools.fresh --tests "$(TESTS)" $(or $(RELEASES),bookworm trixie)
+	@$(PYTHON) -B -m tools.fresh --tests "$(TESTS)" $(if $(KEEP),--keep) $(or $(RELEASES),bookworm trixie)
 
 lint: $(TEST)
 	$(BIN)/ruff check .

@@ -76,6 +76,8 @@ class System:
         """Debian's essential packages, and the user with a copy of this project."""
         mirror = debian.mirrors()[0]
         _run("debootstrap", "--variant=minbase", self.release, self.folder, mirror)
+        # Debian's installer writes it, debootstrap does not.
+        (self.folder / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         self.as_root(f"useradd --create-home --shell /bin/bash {USER}")
         checkout = self.folder / HOME / CHECKOUT
         git = ("git", "-c", "safe.directory=*", "-C", ROOT)  # root is seldom whose it is
@@ -112,14 +114,17 @@ class System:
 
 
 @contextlib.contextmanager
-def fresh(release: str) -> Iterator[System]:
-    """A fresh system of that release of Debian, until the end of the block."""
+def fresh(release: str, keep: bool) -> Iterator[System]:
+    """A fresh system of that release of Debian, until the end of the block or for good."""
     folder = Path(tempfile.mkdtemp(prefix=f"birthkey-{release}-", dir="/var/tmp"))
     folder.chmod(0o755)  # mkdtemp lets only root in
     try:
         yield System(folder, release)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep:
+            print(f"{folder} is kept", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(*command: str | Path) -> str:
@@ -173,9 +178,9 @@ def tests(system: System, paths: str) -> None:
     print(told, flush=True)
 
 
-def try_out(release: str, paths: str) -> Iterator[Step]:
+def try_out(release: str, paths: str, keep: bool) -> Iterator[Step]:
     """The steps on one release, as they are done; the last one failed, or all went well."""
-    with fresh(release) as system:
+    with fresh(release, keep) as system:
         for name, step in (
             ("a system made by debootstrap", system.install),
             ("what is missing is named", lambda: without_prerequisites(system)),
@@ -196,6 +201,7 @@ def try_out(release: str, paths: str) -> Iterator[Step]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make fresh", description=__doc__)
     parser.add_argument("--tests", default="", help="folders to test; all of it without")
+    parser.add_argument("--keep", action="store_true", help="leave the systems where they are")
     parser.add_argument("releases", metavar="RELEASE", nargs="+")
     given = parser.parse_args()
     for program in ("debootstrap", "unshare", "git"):
@@ -205,7 +211,7 @@ def main() -> int:
         parser.error("only root can make a system in a folder: sudo make fresh")
     steps = []
     for release in given.releases:
-        for step in try_out(release, given.tests):
+        for step in try_out(release, given.tests, given.keep):
             steps.append(step)
             print(_line(step), flush=True)
     print("", *[_line(step) for step in steps], sep="\n")

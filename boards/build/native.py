@@ -40,13 +40,15 @@ def module(backend: str) -> bytes:
     """The content of a back end's file, made with MicroPython's own tools. Raises BuildError."""
     found = sources()
     programs = {**tools(found), "PYTHONDONTWRITEBYTECODE": "1"}
+    # This Python, which has pyelftools, by a name that has no blanks in it.
+    programs["PATH"] = f"{Path(sys.executable).parent}:{programs['PATH']}"
 
     def make(target: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "p256"
             shutil.copytree(_P256, work)
             command = ["make", "-C", str(work), f"BACKEND={backend}", f"MPY_DIR={found.top}"]
-            command += [f"PYTHON={sys.executable}", f"MPY_CROSS={found.mpy_cross}"]
+            command += ["PYTHON=python", f"MPY_CROSS={found.mpy_cross}"]
             ran = subprocess.run(command, env=programs, capture_output=True, text=True)
             if ran.returncode:
                 raise BuildError(f"{' '.join(command)} failed:\n{ran.stdout}{ran.stderr}")

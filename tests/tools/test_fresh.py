@@ -89,7 +89,7 @@ def test_tests_that_fail(tmp_path: Path) -> None:
 def test_what_fails_ends_the_release_and_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def try_out(release: str, paths: str) -> list[Step]:
+    def try_out(release: str, paths: str, keep: bool) -> list[Step]:
         return [Step(release, paths, "ok" if release == "sid" else "FAILED", 1.0)]
 
     monkeypatch.setattr(fresh, "try_out", try_out)
