@@ -58,8 +58,15 @@ class Session:
         """(type, counter, body) of an answer.
 
         ValueError when it is not authentic, not to one of the frames of the last
-        30 s (10 s for the time), or the second of its kind.
+        30 s (10 s for the time), or the second of its kind; and when heap or stack
+        is too little for it.
         """
+        try:
+            return self._open(frame, now)
+        except (MemoryError, RuntimeError):
+            raise ValueError("an answer that memory is too little for")
+
+    def _open(self, frame, now):
         answer = cose.Answer(frame)
         for sent in self._in_flight:
             if sent.iv == answer.partial_iv:
@@ -69,7 +76,8 @@ class Session:
         if ticks_diff(now, sent.sealed_at) > _ANSWER_AGE:
             raise ValueError("an answer that comes too late")
         encoded = answer.open(sent.peer.down_key, self._identity.device_id)
-        kind, counter, body = message.decode_downlink(encoded)
+        opened = message.decode_downlink(encoded)
+        kind, counter, _ = opened
         if kind == message.COMMAND:
             if not sent.answered or sent.commanded:
                 raise ValueError("a command out of turn")
@@ -82,7 +90,7 @@ class Session:
             if kind == message.TIME and ticks_diff(now, sent.sealed_at) > _TIME_AGE:
                 raise ValueError("a time that comes too late")
             sent.answered = True
-        return kind, counter, body
+        return opened
 
     def forget(self):
         """Open no more answers to what was sealed until now."""

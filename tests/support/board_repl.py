@@ -12,6 +12,7 @@ from boards.emulated.emulator import Emulator
 TESTS = Path(__file__).parents[1]
 ON_BOARD = {
     "device_worker.py": "support/device_worker.py",
+    "emulated/hostile_frames.py": "emulated/hostile_frames.py",
     "emulated/on_board.py": "emulated/on_board.py",
     "emulated/p256_mbedtls.py": "emulated/p256_mbedtls.py",
     "emulated/p256_stack.py": "emulated/p256_stack.py",
