@@ -99,6 +99,8 @@ def check(configuration: dict[str, Any]) -> None:
     for name in ("server_key", "backup_key"):
         if name in configuration:
             _check_key(name, configuration[name])
+    if configuration["server_key"].lower() == str(configuration.get("backup_key")).lower():
+        raise ConfigurationError('"backup_key" is "server_key" again: leave it out')
     if "claim" in configuration:
         claim = configuration["claim"]
         if not isinstance(claim, str) or not re.fullmatch("[0-9a-fA-F]{32}", claim):

@@ -5,7 +5,7 @@ from binascii import unhexlify
 from birthkey import message
 from birthkey._port import arun, const, run, set_clock, ticks_add, ticks_diff, ticks_ms
 from birthkey.cose import thumbprint
-from birthkey.crypto import entropy
+from birthkey.crypto import entropy, p256
 from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
 from birthkey.keystore import Keystore
@@ -77,6 +77,8 @@ class Device:
         keys = [_public_key(server_key)]
         if backup_key:
             keys.append(_public_key(backup_key))
+            if keys[0] == keys[1]:
+                raise ValueError("backup_key is server_key again: leave it out, or make another")
         if claim is not None:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
         self._store = store = Keystore(path)
@@ -377,7 +379,9 @@ class Device:
 
 
 def _public_key(text):
-    return _unhex(text, 64, "a server key has 128 hex digits, as `birthkey server-key` prints it")
+    key = _unhex(text, 64, "a server key has 128 hex digits, as `birthkey server-key` prints it")
+    p256.check_public(key)
+    return key
 
 
 def _unhex(text, size, complaint):

@@ -73,6 +73,7 @@ def test_good(configuration: dict[str, Any]) -> None:
         (with_(server_key="00" * 64), '"server_key": these 128 hex digits are not a point'),
         (with_(server_key=1), '"server_key" is not a text of hex digits'),
         (with_(backup_key="11" * 64), '"backup_key": these 128 hex digits are not a point'),
+        (with_(backup_key=KEY.upper()), '"backup_key" is "server_key" again: leave it out'),
         (with_(claim="0" * 31), '"claim" is 32 hex digits, as `birthkey claim new`'),
         (with_(claim=5), '"claim" is 32 hex digits'),
         (with_(interval_s="60"), "\"interval_s\" is '60', and not a number"),
