@@ -3,7 +3,7 @@
 import gc
 import os
 
-from birthkey.crypto import chacha20poly1305, entropy
+from birthkey.crypto import chacha20poly1305, entropy, x509
 
 
 class Noise:
@@ -107,3 +107,11 @@ def thumb_and_python(rounds):
         if found[0] != found[1]:
             differ.append(size)
     return differ
+
+
+def certificates_of_bytearray(given):
+    return x509.certificates(bytearray(given))
+
+
+def certificates_of_memoryview(given):
+    return x509.certificates(memoryview(b"<" + given + b">")[1:-1])
