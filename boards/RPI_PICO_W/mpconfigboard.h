@@ -20,3 +20,6 @@ int mp_hal_is_pin_reserved(int n);
 
 // Signatures of a client certificate are made by birthkey.
 #define MICROPY_PY_SSL_ECDSA_SIGN_ALT           (1)
+
+// Upstream's heap ends where its own stack begins, and ours is larger: boards/rp2/micropython.cmake.
+#define __GcHeapEnd                             birthkey_heap_end

@@ -6,14 +6,23 @@ The modem's part and the server's address are checked by the firmware's own code
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryptography.x509 import BasicConstraints, ExtensionNotFound, load_pem_x509_certificates
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+from cryptography.x509 import (
+    BasicConstraints,
+    ExtensionNotFound,
+    load_der_x509_certificate,
+    load_pem_x509_certificates,
+)
 
 from birthkey_host.keys import parse_public
 
@@ -26,6 +35,8 @@ NAMES = ("server", "server_key", "backup_key", "claim", "modem", "ca", *SWITCHES
 
 _BOOTS_IN = 1970
 _INTERVAL = "interval_s"  # the only one that need not be whole
+_NAME = 32  # characters of a name that is worth saying
+_PRIVATE = re.compile(r"PRIVATE\s+KEY\s*-----", re.IGNORECASE)
 
 
 class ConfigurationError(Exception):
@@ -68,7 +79,7 @@ class Changes:
                 configuration[name] = value
         if self.ca is not None:
             configuration["tls"] = True
-            configuration["ca"] = _read_text(self.ca)
+            configuration["ca"] = _certificates(self.ca)
         if self.client_certificate:
             configuration["client_certificate"] = True
         if self.modem:
@@ -77,6 +88,8 @@ class Changes:
         if dialect and isinstance(modem := configuration.setdefault("modem", {}), dict):
             modem.setdefault("dialect", dialect)
         check(configuration)
+        if configuration.get("ca"):
+            configuration["ca"] = _as_pem(configuration["ca"].encode())
         return json.dumps(configuration, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -90,6 +103,7 @@ def dialect_of(board: Path) -> str | None:
 
 def check(configuration: dict[str, Any]) -> None:
     """Raises ConfigurationError unless firmware/application.py could work with it."""
+    _check_no_key(configuration, "birthkey.json")
     for name in configuration:
         if name not in NAMES:
             raise ConfigurationError(f'"{name}" is no name of birthkey.json: {", ".join(NAMES)}')
@@ -99,6 +113,8 @@ def check(configuration: dict[str, Any]) -> None:
     for name in ("server_key", "backup_key"):
         if name in configuration:
             _check_key(name, configuration[name])
+    if configuration["server_key"].lower() == str(configuration.get("backup_key")).lower():
+        raise ConfigurationError('"backup_key" is "server_key" again: leave it out')
     if "claim" in configuration:
         claim = configuration["claim"]
         if not isinstance(claim, str) or not re.fullmatch("[0-9a-fA-F]{32}", claim):
@@ -129,13 +145,71 @@ def _read(data: bytes, where: str) -> dict[str, Any]:
     return configuration
 
 
-def _read_text(path: Path) -> str:
+def _certificates(path: Path) -> str:
+    """The certificates of a file, in PEM: nothing else that is in it goes onto a board."""
     try:
-        return path.read_text("ascii")
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not PEM text") from None
+    if _has_private_key(data.decode("latin-1")) or _is_private_key(data):
+        beside = path.absolute().parent.parent / "ca.pem"
+        right = beside if beside.is_file() else "the ca.pem of `birthkey ca`"
+        raise ConfigurationError(
+            f"{path} holds a private key, which must be on no board: give {right}, which has the"
+            " certificates alone"
+        )
+    try:
+        return _as_pem(data)
+    except ValueError as error:
+        raise ConfigurationError(f"{path} holds no certificate: {error}") from None
+
+
+def _as_pem(data: bytes) -> str:
+    """Certificates of PEM or DER, parsed, and written again. Raises ValueError."""
+    try:
+        found = [load_der_x509_certificate(data)]
+    except ValueError:
+        found = load_pem_x509_certificates(data)
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
+
+
+def _check_no_key(value: Any, name: str) -> None:
+    """Refuse a private key wherever in the configuration it is. What is said does not show it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_no_key(key, name)
+            _check_no_key(item, key if isinstance(key, str) and len(key) <= _NAME else name)
+    elif isinstance(value, list):
+        for item in value:
+            _check_no_key(item, name)
+    elif isinstance(value, str) and _has_private_key(value):
+        hint = ": the ca.pem of `birthkey ca` has the certificates alone" if name == "ca" else ""
+        raise ConfigurationError(f'"{name}" holds a private key, which must be on no board{hint}')
+
+
+def _has_private_key(text: str) -> bool:
+    """Whether there is one in PEM, or the text is one in DER, in hex digits or base64."""
+    if _PRIVATE.search(text):
+        return True
+    packed = "".join(text.split())
+    for decode in (bytes.fromhex, partial(base64.b64decode, validate=True)):
+        try:
+            data = decode(packed)
+        except ValueError:
+            continue
+        if _is_private_key(data):
+            return True
+    return False
+
+
+def _is_private_key(data: bytes) -> bool:
+    try:
+        load_der_private_key(data, None)
+    except TypeError:  # it is encrypted
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _check_key(name: str, key: Any) -> None:

@@ -82,17 +82,30 @@ OS_RANDOM = sys.platform in ("linux", "darwin")
 
 
 def set_clock(seconds):
-    """Set the board's clock to Unix seconds, in UTC; False where it has none to set."""
+    """Set the board's clock to Unix seconds of 2000 to 2099, in UTC; False where it has none.
+
+    The date is reckoned here: `time.gmtime` of some ports ends in 2038, and some count from 2000.
+    """
     try:
         from machine import RTC
     except ImportError:
         return False
-    # Some ports count from 2000.
-    if time.gmtime(0)[0] == 2000:
-        seconds -= 946684800
-    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
-    # STM32 takes 1 to 7 for Monday to Sunday, the others reckon it themselves.
-    RTC().datetime((year, month, day, weekday + 1, hour, minute, second, 0))
+    days, second = divmod(seconds, 86400)
+    # Years begin in March, so that the leap day is the last one. From March 2000 on every fourth
+    # year has one, and the months' lengths, from March on, repeat after five of them: 153 days.
+    since = days - 11017
+    year = (4 * since + 3) // 1461
+    day = since - 1461 * year // 4
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    year += 2000 + month // 10
+    month = (month + 2) % 12 + 1
+    # 1970 began with a Thursday. STM32 takes 1 to 7 for Monday to Sunday, the others reckon it
+    # themselves.
+    weekday = (days + 3) % 7 + 1
+    RTC().datetime(
+        (year, month, day + 1, weekday, second // 3600, second // 60 % 60, second % 60, 0)
+    )
     return True
 
 

@@ -1,8 +1,9 @@
 """Deterministic CBOR, RFC 8949 section 4.2.1: one encoding for each value.
 
-`loads` refuses whatever `dumps` would not have written, and checks every length
-against the bytes that are there before it allocates anything. Tags are refused: the
-two that frames begin with are the business of `birthkey.cose`.
+`loads` refuses whatever `dumps` would not have written, checks every length against the
+bytes that are there before it allocates anything, and takes so many items and no more: an
+empty list is one byte here and 32 in RAM. Tags are refused: the two that frames begin with
+are the business of `birthkey.cose`.
 """
 
 import struct
@@ -10,6 +11,7 @@ import struct
 from birthkey._port import const
 
 _DEPTH = const(8)
+_ITEMS = const(2048)  # a whole message of two bytes an item, as small numbers with their keys are
 
 _UNSIGNED = const(0)
 _NEGATIVE = const(1)
@@ -17,7 +19,7 @@ _BYTES = const(2)
 _TEXT = const(3)
 _ARRAY = const(4)
 _MAP = const(5)
-_SIMPLE = const(7)
+_TAG = const(6)
 
 
 def dumps(obj):
@@ -27,12 +29,16 @@ def dumps(obj):
     return bytes(out)
 
 
-def loads(obj):
-    """Decode one item that fills `obj` wholly; ValueError for anything else."""
+def loads(obj, items=_ITEMS):
+    """Decode one item that fills `obj` wholly; ValueError for anything else.
+
+    It and all that is in it are `items` at the most, keys counted.
+    """
     data = memoryview(obj)
-    value, end = _decode(data, 0, 0)
-    if end != len(data):
-        raise ValueError("CBOR: %d bytes follow the item" % (len(data) - end))
+    decoder = _Decoder(data, items)
+    value = decoder.item(0)
+    if decoder.at != len(data):
+        raise ValueError("CBOR: %d bytes follow the item" % (len(data) - decoder.at))
     return value
 
 
@@ -98,96 +104,134 @@ def _deeper(depth):
     return depth + 1
 
 
-def _decode(data, at, depth):
-    """Value of the item at `at`, and where it ends."""
-    if at >= len(data):
-        raise ValueError("CBOR: ends at byte %d, inside an item" % at)
-    start = at
-    major = data[at] >> 5
-    info = data[at] & 31
-    at += 1
-    if major == _SIMPLE:
-        return _decode_simple(data, start, info)
-    argument, at = _decode_argument(data, at, info)
-    if major == _UNSIGNED:
-        return argument, at
-    if major == _NEGATIVE:
-        return -1 - argument, at
-    if major > _MAP:
-        raise ValueError("CBOR: a tag at byte %d" % start)
-    # An item of an array takes at least one byte, a pair of a map two.
-    if argument > (len(data) - at) >> (major == _MAP):
-        raise ValueError("CBOR: the item at byte %d is longer than the data" % start)
-    if major == _BYTES:
-        return bytes(data[at : at + argument]), at + argument
-    if major == _TEXT:
-        raw = bytes(data[at : at + argument])
+class _Decoder:
+    """Reads items of `data` from `at` on.
+
+    The functions are small because MicroPython keeps the variables of small ones alone on the
+    stack, and those of others on the heap, for each call.
+    """
+
+    def __init__(self, data, items):
+        self._data = data
+        self._items = items
+        self._left = items - 1
+        self.at = 0
+
+    def item(self, depth):
+        """The value of the next item, `depth` arrays and maps deep."""
+        at = self.at
+        if at >= len(self._data):
+            raise ValueError("CBOR: ends at byte %d, inside an item" % at)
+        self.at = at + 1
+        first = self._data[at]
+        if first < 0x18:
+            return first
+        argument = first & 31
+        if first >= _TAG << 5:
+            return self._simple(argument, first >> 5)
+        if argument > 23:
+            argument = self._argument(argument)
+        first >>= 5
+        if first == _UNSIGNED:
+            return argument
+        if first == _NEGATIVE:
+            return -1 - argument
+        # An item of an array takes at least one byte, a pair of a map two.
+        if argument > (len(self._data) - self.at) >> (first == _MAP):
+            raise ValueError("CBOR: the item at byte %d is longer than the data" % at)
+        if first < _ARRAY:
+            return self._string(argument, first)
+        # All that is announced is counted at once: nothing is made of what will be too much.
+        self._left -= argument << (first == _MAP)
+        if self._left < 0:
+            raise ValueError("CBOR: more than %d items" % self._items)
+        depth = _deeper(depth)
+        if first == _ARRAY:
+            return self._array(argument, depth)
+        return self._map(argument, depth)
+
+    def _string(self, length, major):
+        at = self.at
+        self.at = end = at + length
+        raw = bytes(self._data[at:end])
+        if major == _BYTES:
+            return raw
         text = raw.decode()
         _check_text(raw, text)
-        return text, at + argument
-    depth = _deeper(depth)
-    if major == _ARRAY:
-        items = []
-        for _ in range(argument):
-            item, at = _decode(data, at, depth)
-            items.append(item)
-        return items, at
-    return _decode_map(data, at, argument, depth)
+        return text
 
+    def _argument(self, info):
+        at = self.at
+        if info > 27:
+            raise ValueError("CBOR: indefinite or reserved length at byte %d" % (at - 1))
+        data = self._data
+        size = 1 << (info - 24)
+        if size > len(data) - at:
+            raise ValueError("CBOR: ends at byte %d, inside a length" % len(data))
+        argument = int.from_bytes(data[at : at + size], "big")
+        least = 24 if size == 1 else 1 << (4 * size)
+        if argument < least:
+            raise ValueError("CBOR: not the shortest form at byte %d" % (at - 1))
+        self.at = at + size
+        return argument
 
-def _decode_argument(data, at, info):
-    if info < 24:
-        return info, at
-    if info > 27:
-        raise ValueError("CBOR: indefinite or reserved length at byte %d" % (at - 1))
-    size = 1 << (info - 24)
-    if size > len(data) - at:
-        raise ValueError("CBOR: ends at byte %d, inside a length" % len(data))
-    argument = int.from_bytes(data[at : at + size], "big")
-    least = 24 if size == 1 else 1 << (4 * size)
-    if argument < least:
-        raise ValueError("CBOR: not the shortest form at byte %d" % (at - 1))
-    return argument, at + size
+    def _array(self, count, depth):
+        result = []
+        while count:
+            count -= 1
+            result.append(self.item(depth))
+        return result
 
+    def _map(self, count, depth):
+        result = {}
+        previous = b""
+        while count:
+            count -= 1
+            start = self.at
+            key = self._key(depth)
+            encoded = bytes(self._data[start : self.at])
+            if encoded <= previous:
+                raise ValueError("CBOR: the key at byte %d repeats or is out of order" % start)
+            previous = encoded
+            result[key] = self.item(depth)
+        return result
 
-def _decode_map(data, at, count, depth):
-    result = {}
-    previous = b""
-    for _ in range(count):
-        start = at
-        if at < len(data) and data[at] >> 5 not in (_UNSIGNED, _NEGATIVE, _TEXT):
+    def _key(self, depth):
+        at = self.at
+        if at < len(self._data) and self._data[at] >> 5 not in (_UNSIGNED, _NEGATIVE, _TEXT):
             raise ValueError("CBOR: the key at byte %d is neither an integer nor text" % at)
-        key, at = _decode(data, at, depth)
-        encoded = bytes(data[start:at])
-        if encoded <= previous:
-            raise ValueError("CBOR: the key at byte %d repeats or is out of order" % start)
-        previous = encoded
-        result[key], at = _decode(data, at, depth)
-    return result, at
+        return self.item(depth)
 
-
-def _decode_simple(data, start, info):
-    if info == 20:
-        return False, start + 1
-    if info == 21:
-        return True, start + 1
-    if info == 22:
-        return None, start + 1
-    if not 25 <= info <= 27:
-        raise ValueError("CBOR: unknown simple value at byte %d" % start)
-    end = start + 1 + (1 << (info - 24))
-    if end > len(data):
-        raise ValueError("CBOR: ends at byte %d, inside a float" % len(data))
-    raw = bytes(data[start:end])
-    if info == 25:
-        value = _half(raw[1] << 8 | raw[2])
-    else:
-        value = struct.unpack(">f" if info == 26 else ">d", raw[1:])[0]
-    # One comparison refuses longer forms, other NaNs and, where floats have 32 bits,
-    # every value that was rounded on its way in.
-    if _float_bytes(value) != raw:
-        raise ValueError("CBOR: the float at byte %d is not the shortest or too precise" % start)
-    return value, end
+    def _simple(self, info, major):
+        at = self.at
+        if major == _TAG:
+            raise ValueError("CBOR: a tag at byte %d" % (at - 1))
+        if info == 20:
+            return False
+        if info == 21:
+            return True
+        if info == 22:
+            return None
+        if not 25 <= info <= 27:
+            raise ValueError("CBOR: unknown simple value at byte %d" % (at - 1))
+        self.at = end = at + (1 << (info - 24))
+        if end > len(self._data):
+            raise ValueError("CBOR: ends at byte %d, inside a float" % len(self._data))
+        if info == 25:
+            bits = self._data[at] << 8 | self._data[at + 1]
+            good = bits & 0x7FFF <= 0x7C00 or bits == 0x7E00  # of all that are no number, one
+            value = _half(bits)
+        else:
+            raw = bytes(self._data[at - 1 : end])
+            value = struct.unpack(">f" if info == 26 else ">d", raw[1:])[0]
+            # One comparison refuses longer forms, other NaNs and, where floats have 32 bits,
+            # every value that was rounded on its way in.
+            good = _float_bytes(value) == raw
+        if not good:
+            raise ValueError(
+                "CBOR: the float at byte %d is not the shortest or too precise" % (at - 1)
+            )
+        return value
 
 
 def _float_bytes(value):
@@ -200,13 +244,13 @@ def _float_bytes(value):
         return b"\xfb" + struct.pack(">d", value)
     if struct.unpack(">f", single)[0] != value:
         return b"\xfb" + struct.pack(">d", value)
-    bits = int.from_bytes(single, "big")
-    exponent = (bits >> 23 & 0xFF) - 127
-    fraction = bits & 0x7FFFFF
+    high = single[0] << 8 | single[1]  # apart, for all 32 bits would be a big integer
+    exponent = (high >> 7 & 0xFF) - 127
+    fraction = (high & 0x7F) << 16 | single[2] << 8 | single[3]
     half = -1
     if exponent == 128:
         half = 0x7C00
-    elif not bits & 0x7FFFFFFF:
+    elif exponent == -127 and not fraction:
         half = 0
     elif -14 <= exponent <= 15 and not fraction & 0x1FFF:
         half = exponent + 15 << 10 | fraction >> 13
@@ -217,7 +261,7 @@ def _float_bytes(value):
             half = fraction >> shift
     if half < 0:
         return b"\xfa" + single
-    half |= bits >> 16 & 0x8000
+    half |= high & 0x8000
     return bytes((0xF9, half >> 8, half & 0xFF))
 
 
@@ -238,11 +282,18 @@ def _check_text(raw, text):
     # overlong forms and values above U+10FFFF pass.
     if len(raw) == len(text):
         return
-    size = 0
-    for character in text:
-        point = ord(character)
-        if 0xD800 <= point < 0xE000 or point > 0x10FFFF:
+    for i in range(len(raw)):
+        lead = raw[i]
+        if lead < 0xE0:
+            bad = 0xBF < lead < 0xC2
+        else:
+            second = raw[i + 1]
+            bad = (
+                lead > 0xF4
+                or (lead == 0xE0 and second < 0xA0)
+                or (lead == 0xED and second > 0x9F)
+                or (lead == 0xF0 and second < 0x90)
+                or (lead == 0xF4 and second > 0x8F)
+            )
+        if bad:
             raise ValueError("CBOR: text is not valid UTF-8")
-        size += 1 if point < 0x80 else 2 if point < 0x800 else 3 if point < 0x10000 else 4
-    if size != len(raw):
-        raise ValueError("CBOR: text is not valid UTF-8")

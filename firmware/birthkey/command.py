@@ -66,10 +66,10 @@ class Commands:
                 result = record[_HEAD:]
                 # A database that was restored gives an id out again, for another command.
                 if result and (number < last or record[:_HEAD] == head):
-                    return [last, cbor.loads(result)]
+                    return [last, cbor.loads(result, MAX_RESULT)]
                 return [last, [_UNKNOWN, "command %d was begun before" % last]]
             self._store.write(_RECORD, head)
-        except (KeystoreError, MemoryError) as error:
+        except (KeystoreError, MemoryError, ValueError) as error:
             return [number, _failure(error)]
         result = _run(handler, body)
         try:

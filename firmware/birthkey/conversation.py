@@ -22,6 +22,9 @@ _SILENCES_BEFORE_BACKUP = const(3)
 _EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
 _LATEST = const(4102444800)
 
+# Not in the `except` itself: a tuple that is made when memory is short takes memory.
+_FAILED = (ModemError, KeystoreError)
+
 _CONNECTING = "the server was not reached yet: connecting takes longer than this call waited"
 _WAITING = "the server has not answered yet"
 _PAUSING = "the last attempt failed, and the next one comes after a pause"
@@ -165,7 +168,7 @@ class Conversation:
                     yield
                     continue
                 answered = yield from self._exchange(item)
-            except (ModemError, KeystoreError) as error:
+            except _FAILED as error:
                 self.problem = str(error)
                 answered = False
             except MemoryError:

@@ -11,6 +11,7 @@ from birthkey._port import const
 from birthkey.crypto import chacha20poly1305, p256
 
 MAX_FRAME = const(4096)
+MAX_ANSWER = const(1095)  # docs/protocol.md, "Answers", has the sum
 
 _ENCRYPT0 = b"\xd0"
 _SIGN1 = b"\xd2"
@@ -18,11 +19,23 @@ _SIGN1 = b"\xd2"
 # Header labels (RFC 9052 section 3.1) and algorithms (RFC 9053).
 _ALG = const(1)
 _KID = const(4)
-_IV = const(5)
 _PARTIAL_IV = const(6)
 _KID_CONTEXT = const(10)
 _ES256 = const(-7)
 _CHACHA20_POLY1305 = const(24)
+
+# An answer, from its first byte: what is between these is the Partial IV, 8 bytes, and the IV, 12;
+# then comes the ciphertext's head.
+_BEFORE_PARTIAL_IV = b"\xd0\x83\x58\x1c\xa3\x01\x18\x18\x04\x48"
+_BEFORE_IV = b"\x05\x4c"
+_BEFORE_CIPHERTEXT = b"\xa0"
+_PROTECTED = const(4)
+_PARTIAL_IV_AT = const(10)
+_IV_AT = const(20)
+_PROTECTED_END = const(32)
+_HEAD = const(33)
+_LEAST_SEALED = const(17)  # a tag, and something
+_LEAST_ANSWER = const(51)
 
 
 def cose_key(public):
@@ -76,31 +89,41 @@ def sealed_frame(context, server_id, enc, boot, number, signed):
 class Answer:
     """A COSE_Encrypt0 from the server, taken apart but not yet opened.
 
-    ValueError when it is not one. `partial_iv` names the frame that it answers.
+    ValueError when it is not one. `partial_iv` names the frame that it answers. Anyone can send
+    one, so it has one shape alone, which is compared where it is: that allocates next to nothing.
     """
 
     def __init__(self, frame):
-        if not 1 < len(frame) <= MAX_FRAME or frame[0] != _ENCRYPT0[0]:
-            raise ValueError("an answer is one COSE_Encrypt0 of at most %d bytes" % MAX_FRAME)
-        value = cbor.loads(memoryview(frame)[1:])
-        if not isinstance(value, list) or len(value) != 3 or value[1] != {}:
-            raise ValueError("COSE_Encrypt0 is [protected, {}, ciphertext]")
-        self._protected, _, self._sealed = value
-        if not isinstance(self._protected, bytes) or not isinstance(self._sealed, bytes):
-            raise ValueError("COSE_Encrypt0 is [protected, {}, ciphertext]")
-        header = cbor.loads(self._protected)
-        if not isinstance(header, dict) or len(header) != 3:
-            raise ValueError("an answer's header has three labels")
-        # Its kid is the partial-iv of the frame that it answers.
-        self.partial_iv = header.get(_KID)
-        self._nonce = header.get(_IV)
+        size = len(frame)
+        if not _LEAST_ANSWER <= size <= MAX_ANSWER:
+            raise ValueError("an answer has %d to %d bytes" % (_LEAST_ANSWER, MAX_ANSWER))
+        view = memoryview(frame)
+        length = frame[_HEAD] - 0x40
+        start = _HEAD + 1
+        shortest = _LEAST_SEALED <= length < 24
+        if length == 24:
+            length = frame[start]
+            start += 1
+            shortest = length >= 24
+        elif length == 25:
+            length = frame[start] << 8 | frame[start + 1]
+            start += 2
+            shortest = length >= 256
         if (
-            not isinstance(header.get(_ALG), int)  # 24.0 == 24
-            or header[_ALG] != _CHACHA20_POLY1305
-            or not _is_bytes(self.partial_iv, 8)
-            or not _is_bytes(self._nonce, 12)
+            not shortest
+            or start + length != size
+            or view[:_PARTIAL_IV_AT] != _BEFORE_PARTIAL_IV
+            or view[_IV_AT - 2 : _IV_AT] != _BEFORE_IV
+            or view[_PROTECTED_END:_HEAD] != _BEFORE_CIPHERTEXT
         ):
-            raise ValueError("an answer's header has another algorithm or other sizes")
+            raise ValueError(
+                "an answer is COSE_Encrypt0, [{1: 24, 4: ..., 5: ...}, {}, ciphertext]"
+            )
+        self._protected = view[_PROTECTED:_PROTECTED_END]
+        self._nonce = view[_IV_AT:_PROTECTED_END]
+        self._sealed = view[start:]
+        # Its kid is the partial-iv of the frame that it answers.
+        self.partial_iv = bytes(view[_PARTIAL_IV_AT : _IV_AT - 2])
 
     def open(self, key, device_id):
         """The encoded message; ValueError when it is not authentic."""
@@ -110,7 +133,3 @@ class Answer:
 
 def _encrypt0_aad(protected, external_aad):
     return cbor.dumps(["Encrypt0", protected, external_aad])
-
-
-def _is_bytes(value, size):
-    return isinstance(value, bytes) and len(value) == size

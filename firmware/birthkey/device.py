@@ -7,7 +7,7 @@ from birthkey import message
 from birthkey._port import Timer, arun, run, set_clock
 from birthkey.conversation import Conversation
 from birthkey.cose import thumbprint
-from birthkey.crypto import entropy
+from birthkey.crypto import entropy, p256
 from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
 from birthkey.keystore import Keystore
@@ -15,6 +15,7 @@ from birthkey.outbox import Outbox, OutboxFull, Spool
 from birthkey.session import Session
 from birthkey.transport.tcp import Tcp
 
+_NO_ROOM = (MemoryError, OutboxFull)  # made here: memory may be short when one is raised
 _UNTRIED = "nothing was tried: the time that the call was given was over at once"
 
 
@@ -62,6 +63,8 @@ class Device:
         keys = [_public_key(server_key)]
         if backup_key:
             keys.append(_public_key(backup_key))
+            if keys[0] == keys[1]:
+                raise ValueError("backup_key is server_key again: leave it out, or make another")
         if claim is not None:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
         store = Keystore(path)
@@ -187,7 +190,7 @@ class Device:
             waiting = len(self._outbox)
             try:
                 return self._outbox.append(body).counter
-            except (MemoryError, OutboxFull) as error:
+            except _NO_ROOM as error:
                 gc.collect()
                 if not waiting or timer.left() <= 0:
                     if isinstance(error, OutboxFull):
@@ -289,7 +292,9 @@ def _commands(store):
 
 
 def _public_key(text):
-    return _unhex(text, 64, "a server key has 128 hex digits, as `birthkey server-key` prints it")
+    key = _unhex(text, 64, "a server key has 128 hex digits, as `birthkey server-key` prints it")
+    p256.check_public(key)
+    return key
 
 
 def _unhex(text, size, complaint):

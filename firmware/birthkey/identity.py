@@ -1,7 +1,5 @@
 """The birth key and the boot number: who this board is, and which life of it this is."""
 
-import os
-
 from birthkey import cose
 from birthkey._port import const
 from birthkey.crypto import entropy, hkdf, p256
@@ -56,7 +54,7 @@ class Identity:
         boot, and one that an attacker knows gives him nothing without the key.
         """
         boot = self.boot.to_bytes(4, "big")
-        return hkdf.hmac(self._private, b"birthkey/1 eph" + boot + os.urandom(32))
+        return hkdf.hmac(self._private, b"birthkey/1 eph" + boot + entropy.urandom(32))
 
     def sign(self, message, external_aad):
         """A signed frame of this device over an encoded message."""

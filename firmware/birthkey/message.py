@@ -12,6 +12,7 @@ TIME = const(18)
 REFUSE = const(19)
 
 MAX_SIZE = const(3800)
+_ITEMS = const(7 + 256)  # of a message that comes down: what is around a command, and a command
 
 # Why the server refuses, and what that means for a person. It keeps no trace of a message
 # that it refused for a transient reason: the board keeps it.
@@ -55,7 +56,7 @@ def check_data(body):
 
 def decode_downlink(encoded):
     """(type, counter, body) of a message from the server; ValueError if malformed."""
-    value = cbor.loads(encoded)
+    value = cbor.loads(encoded, _ITEMS)
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError("a message is [type, counter, body]")
     kind, counter, body = value

@@ -12,6 +12,9 @@ _TIME_AGE = const(10000)
 _MAX_IN_FLIGHT = const(8)
 _LAST_FRAME = const(0xFFFFFFFF)
 
+# Not in the `except` itself: a tuple that is made when memory is short takes memory.
+_TOO_LITTLE = (MemoryError, RuntimeError)
+
 
 class Session:
     """HPKE contexts of this boot, one for each server key, made on first use.
@@ -58,9 +61,15 @@ class Session:
         """(type, counter, body) of an answer.
 
         ValueError when it is not authentic, not to one of the last frames, the second of its
-        kind, or a command over 30 s after its frame was sealed, a time over 10 s. What else an
-        answer says stays true at any age.
+        kind, or a command over 30 s after its frame was sealed, a time over 10 s; and when heap
+        or stack is too little for it. What else an answer says stays true at any age.
         """
+        try:
+            return self._open(frame, now)
+        except _TOO_LITTLE:
+            raise ValueError("an answer that memory is too little for")
+
+    def _open(self, frame, now):
         answer = cose.Answer(frame)
         for sent in self._in_flight:
             if sent.iv == answer.partial_iv:
@@ -68,7 +77,8 @@ class Session:
         else:
             raise ValueError("an answer to no frame that is under way")
         encoded = answer.open(sent.peer.down_key, self._identity.device_id)
-        kind, counter, body = message.decode_downlink(encoded)
+        opened = message.decode_downlink(encoded)
+        kind, counter, _ = opened
         if kind == message.COMMAND:
             if not sent.answered or sent.commanded:
                 raise ValueError("a command out of turn")
@@ -82,7 +92,7 @@ class Session:
             if kind == message.TIME:
                 _check_age(sent, now, _TIME_AGE)
             sent.answered = True
-        return kind, counter, body
+        return opened
 
     def age(self):
         """Take no more commands and no time in answers to what was sealed until now."""

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from birthkey_host import cbor, events
-from birthkey_host.message import UNKNOWN, Command, Type
+from birthkey_host.message import MAX_COMMAND_ITEMS, UNKNOWN, Command, Type, items
 from birthkey_host.schema import (
     Action,
     CommandState,
@@ -56,6 +56,10 @@ def encode(body: object) -> bytes:
         raise ValueError(f"the command is no message: {error}") from None
     if len(encoded) > MAX_BODY:
         raise ValueError(f"the command has {len(encoded)} bytes in CBOR; at most {MAX_BODY} fit")
+    if (count := items(body)) > MAX_COMMAND_ITEMS:
+        raise ValueError(
+            f"the command has {count} items, keys counted; boards take at most {MAX_COMMAND_ITEMS}"
+        )
     return encoded
 
 

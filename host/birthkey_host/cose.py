@@ -17,6 +17,9 @@ from birthkey_host.cbor import Value
 from birthkey_host.errors import FrameError
 
 MAX_FRAME = 4096
+
+MAX_ANSWER = 1095
+"""Of what goes down; docs/protocol.md has the sum."""
 """Bytes of a frame."""
 
 # NIST P-256, SP 800-186 section 3.2.1.3.
@@ -209,14 +212,17 @@ class Answer:
         return _enc_structure(self.protected, downlink_aad(device_id))
 
     def encode(self) -> bytes:
-        """The answer."""
-        return _tagged(_ENCRYPT0, [self.protected, {}, self.ciphertext])
+        """The answer. Raises ValueError for one that no board takes."""
+        data = _tagged(_ENCRYPT0, [self.protected, {}, self.ciphertext])
+        if len(data) > MAX_ANSWER:
+            raise ValueError(f"answer of {len(data)} bytes; boards take at most {MAX_ANSWER}")
+        return data
 
     @classmethod
     def decode(cls, data: bytes) -> Answer:
         """Read an answer. Raises FrameError of layer framing, cbor or cose."""
-        if not 0 < len(data) <= MAX_FRAME:
-            raise FrameError("framing", f"{len(data)} bytes; an answer has 1 to {MAX_FRAME}")
+        if not 0 < len(data) <= MAX_ANSWER:
+            raise FrameError("framing", f"{len(data)} bytes; an answer has 1 to {MAX_ANSWER}")
         protected, ciphertext = _untagged(_ENCRYPT0, data, 3, "answer")
         header = _header(protected, _CHACHA20_POLY1305, {_KID: 8, _IV: 12}, "answer")
         _check_ciphertext(ciphertext, "answer")

@@ -17,6 +17,9 @@ MAX_MESSAGE = 3800
 MAX_RESULT = 512
 """Bytes of a command's encoded result."""
 
+MAX_COMMAND_ITEMS = 256
+"""Values of a command, its maps, arrays and keys counted: a board has so much RAM for them."""
+
 UNKNOWN = "unknown"
 FAILURES = ("failed", "no-handler", UNKNOWN)
 """What a board says itself, `[failure, sentence]`, where an application's result would stand."""
@@ -234,12 +237,24 @@ def check_down(message: Message) -> None:
     value = fields.get(1, True)
     if acknowledges and value is not True:
         raise ValueError("field 1, that a command follows, is not true")
-    if message.type == Type.COMMAND and not isinstance(value, dict):
-        raise ValueError("field 1, the command, is not a map")
+    if message.type == Type.COMMAND:
+        if not isinstance(value, dict):
+            raise ValueError("field 1, the command, is not a map")
+        if items(value) > MAX_COMMAND_ITEMS:
+            raise ValueError(f"field 1, the command, has more than {MAX_COMMAND_ITEMS} items")
     if message.type == Type.TIME and not _is_uint(value):
         raise ValueError("field 1, the time, is not a number of seconds")
     if message.type == Type.REFUSE and not (isinstance(value, str) and value in set(Reason)):
         raise ValueError("field 1 is no reason that is known")
+
+
+def items(value: object) -> int:
+    """How many items a value is in CBOR: itself, and all that is in it, keys included."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(items, value.values()))
+    if isinstance(value, list | tuple):
+        return 1 + sum(map(items, value))
+    return 1
 
 
 def _is_uint(value: Value) -> TypeGuard[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import UTC, datetime
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from birthkey_host.ca import Authority
 from birthkey_host.keys import ServerKey
 from boards.build.dist import FIRMWARE
 from boards.flash.__main__ import PASSWORD
@@ -73,6 +77,7 @@ def test_good(configuration: dict[str, Any]) -> None:
         (with_(server_key="00" * 64), '"server_key": these 128 hex digits are not a point'),
         (with_(server_key=1), '"server_key" is not a text of hex digits'),
         (with_(backup_key="11" * 64), '"backup_key": these 128 hex digits are not a point'),
+        (with_(backup_key=KEY.upper()), '"backup_key" is "server_key" again: leave it out'),
         (with_(claim="0" * 31), '"claim" is 32 hex digits, as `birthkey claim new`'),
         (with_(claim=5), '"claim" is 32 hex digits'),
         (with_(interval_s="60"), "\"interval_s\" is '60', and not a number"),
@@ -104,6 +109,53 @@ def test_good(configuration: dict[str, Any]) -> None:
 def test_bad(configuration: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(sentence)):
         check(configuration)
+
+
+def private_pem(key: Any, form: PrivateFormat) -> bytes:
+    encoded: bytes = key.private_bytes(Encoding.PEM, form, NoEncryption())
+    return encoded
+
+
+SECRETS = {
+    "PEM": CA.key_pem.decode(),
+    "SEC 1": private_pem(CA.key, PrivateFormat.TraditionalOpenSSL).decode(),
+    "in one line": CA.key_pem.decode().replace("\n", " "),
+    "DER in base64": base64.b64encode(CA.key_der).decode(),
+    "DER in hex": CA.key_der.hex(),
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("ca", lambda secret: with_(tls=True, ca=secret)),
+        ("server_key", lambda secret: with_(server_key=secret)),
+        ("claim", lambda secret: with_(claim=secret)),
+        ("server", lambda secret: with_(server=secret)),
+        ("password", lambda secret: with_(modem={"dialect": "esp_at", "password": secret})),
+        ("notes", lambda secret: with_(notes=["", {"x": secret}])),
+        ("birthkey.json", lambda secret: with_(**{secret: 1})),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_private_keys_are_refused_wherever_they_are(kind: str, name: str, place: Any) -> None:
+    name = "x" if name == "notes" else name
+    with pytest.raises(ConfigurationError, match=f'^"{name}" holds a private key') as caught:
+        check(place(SECRETS[kind]))
+    assert SECRETS[kind][40:60] not in str(caught.value)
+
+
+def test_a_ca_of_a_file_with_its_key_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "birthkey.json"
+    file.write_text(json.dumps(with_(tls=True, ca=PEM + CA.key_pem.decode())))
+    with pytest.raises(ConfigurationError, match=r'"ca" holds a private key.*: the ca\.pem of'):
+        Changes(file=file).apply(None)
+
+
+@pytest.mark.parametrize("password", ["secret12", "0123456789abcdef" * 4, "MIGHAgEAMBMGByqGSM49"])
+def test_a_password_is_no_private_key(password: str) -> None:
+    check(with_(modem={"dialect": "esp_at", "ssid": "home", "password": password}))
 
 
 def test_names_are_those_that_the_application_reads() -> None:
@@ -149,6 +201,60 @@ class TestChanges:
         assert changed == {**GOOD, "tls": True, "ca": PEM}
         with pytest.raises(ConfigurationError, match="cannot read "):
             Changes(ca=tmp_path / "nowhere").apply(None)
+
+    def test_only_certificates_of_a_file_go_onto_a_board(self, tmp_path: Path) -> None:
+        other = authority(begins=EPOCH).certificate_pem.decode()
+        file = tmp_path / "ca.pem"
+        for content in (
+            f"subject=CN = one\n{PEM}\n# ours, since May: ask Ada\n{other}".encode(),
+            (PEM + other).replace("\n", "\r\n").encode(),
+            PEM.encode() + b"\xff\x00" + other.encode(),
+        ):
+            file.write_bytes(content)
+            changed = json.loads(Changes(ca=file).apply(json.dumps(GOOD).encode()))
+            assert changed["ca"] == PEM + other
+        file.write_bytes(CA.der)
+        assert json.loads(Changes(ca=file).apply(json.dumps(GOOD).encode()))["ca"] == PEM
+        file.write_text(json.dumps(with_(tls=True, ca=f"ask Ada\n{PEM}")))
+        assert json.loads(Changes(file=file).apply(None))["ca"] == PEM
+
+    @pytest.mark.parametrize("encrypted", [False, True])
+    def test_the_ca_s_own_file_is_refused(self, tmp_path: Path, encrypted: bool) -> None:
+        """It holds the key that signs for every server that boards will trust."""
+        ca = Authority(tmp_path)
+        ca.create(lambda _: b"a long password" if encrypted else None)
+        assert "PRIVATE KEY" in (tmp_path / "ca" / "current.pem").read_text()
+        present = json.dumps(GOOD).encode()
+        with pytest.raises(ConfigurationError) as caught:
+            Changes(ca=tmp_path / "ca" / "current.pem").apply(present)
+        assert str(caught.value) == (
+            f"{tmp_path}/ca/current.pem holds a private key, which must be on no board: give"
+            f" {tmp_path}/ca.pem, which has the certificates alone"
+        )
+        assert json.loads(Changes(ca=tmp_path / "ca.pem").apply(present))["tls"] is True
+
+    @pytest.mark.parametrize("kind", ["key", "key first", "SEC 1", "DER", "base64", "RSA"])
+    def test_any_file_with_a_private_key_is_refused(self, tmp_path: Path, kind: str) -> None:
+        rsa_key = rsa.generate_private_key(65537, 2048)
+        content = {
+            "key": CA.key_pem,
+            "key first": CA.key_pem + CA.certificate_pem,
+            "SEC 1": CA.certificate_pem + private_pem(CA.key, PrivateFormat.TraditionalOpenSSL),
+            "DER": CA.key_der,
+            "base64": base64.encodebytes(CA.key_der),
+            "RSA": CA.certificate_pem + private_pem(rsa_key, PrivateFormat.TraditionalOpenSSL),
+        }[kind]
+        file = tmp_path / "ca.pem"
+        file.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"holds a private key, .*`birthkey ca`"):
+            Changes(ca=file).apply(json.dumps(GOOD).encode())
+
+    def test_file_without_a_certificate_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "ca.pem"
+        for content in (b"", b"\xff\xfe", b"birthkey"):
+            file.write_bytes(content)
+            with pytest.raises(ConfigurationError, match=r"ca\.pem holds no certificate"):
+                Changes(ca=file).apply(json.dumps(GOOD).encode())
 
     def test_dialect_of_the_board(self) -> None:
         changed = Changes(server="a:1", server_key=KEY).apply(None, "esp_at")

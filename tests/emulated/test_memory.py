@@ -72,7 +72,7 @@ def measured(kind: type[Qemu], folder: Path, configuration: dict[str, Any]) -> i
     found = trial.report()
     needed = found["heap"] - trial.most(16 * 1024, found["heap"] - 8 * 1024)
     print(json.dumps({"board": kind.name, "heap needed": needed, **found}))
-    assert found["stack"] < 7.5 * 1024  # an RP2040 has 8 KiB
+    assert found["stack"] < 7.5 * 1024  # stock firmware for the RP2040 has 8 KiB
     return needed
 
 

@@ -70,11 +70,21 @@ def test_ca_was_changed(bench: Bench) -> None:
 
 
 def test_ca_that_is_none(bench: Bench) -> None:
-    for damaged in (b"no certificate", bench.ca.der[:-1], bench.ca.key_pem):
+    for damaged in (bench.ca.der[:-1], bench.ca.der[:2] + bytes(100)):
         with pytest.raises(ValueError, match="no certificate that TLS can read"):
             bench.trust(damaged)
-    with pytest.raises(ValueError, match="PEM text begins with -----BEGIN CERTIFICATE-----"):
-        bench.trust(bench.ca.key_pem.decode())
+    for nothing in (b"no certificate", "no certificate"):
+        with pytest.raises(ValueError, match="PEM text begins with -----BEGIN CERTIFICATE-----"):
+            bench.trust(nothing)
+    for key in (bench.ca.key_pem, bench.ca.key_pem.decode()):
+        with pytest.raises(ValueError, match="a private key is in it"):
+            bench.trust(key)
+
+
+def test_ca_in_any_form(bench: Bench) -> None:
+    for ca in (bench.ca.der, bench.ca.certificate_pem, bench.ca.certificate_pem.decode()):
+        bench.trust(ca)
+        assert bench.attempt(echo(bench.good)) == "connected"
 
 
 @pytest.mark.parametrize("bench", BOARDS[:2], indirect=True)

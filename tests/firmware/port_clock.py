@@ -20,12 +20,14 @@ class _Machine:
 
 
 class _Time:
-    """The time of a port that counts from this many seconds after 1970."""
+    """The time of a port that counts from this many seconds after 1970, in 32 bits."""
 
     def __init__(self, epoch):
         self._epoch = epoch
 
     def gmtime(self, seconds):
+        if not -(1 << 31) <= seconds < 1 << 31:
+            raise OverflowError("overflow converting long int to machine word")
         return _time.gmtime(seconds + self._epoch)
 
 

@@ -173,3 +173,19 @@ def test_one_command_is_taken_at_a_time(board: Board) -> None:
     assert board.commands.obey(board.handler("count")) == [1, 1]
     assert board.done == [LED]
     assert board(2, {"later": True}) == [2, 2]
+
+
+@pytest.mark.parametrize("result", [b"\x80\x80", b"\x82", b"\xff", b"\x79\x01\xf4" + b"\x80" * 500])
+def test_nothing_is_done_when_the_record_is_whole_and_makes_no_sense(
+    device: Interpreter, board: Board, result: bytes
+) -> None:
+    """Flash that is read as something else, with a check sum that fits."""
+    board(3, LED)
+    store = device.call("birthkey.keystore:Keystore", str(board.flash))
+    store.write("command", store.read("command", 16, 16 + 512)[:16] + result)
+    board.start()
+    number, [failed, sentence] = board(3, LED)
+    assert (number, failed) == (3, "failed")
+    assert sentence.startswith(("ValueError: CBOR: ", "UnicodeError: ", "UnicodeDecodeError: "))
+    assert board.done == [LED]
+    assert board(4, LED)[0] == 4

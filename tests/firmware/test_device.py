@@ -243,11 +243,19 @@ def test_a_modem_needs_a_server_to_connect_to(network: Network, tmp_path: Path) 
     assert not (tmp_path / "board").exists()
 
 
+GOOD = ServerKey.generate().public.hex()
+OFF_CURVE = GOOD[:-1] + f"{int(GOOD[-1], 16) ^ 1:x}"
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
         ({"server_key": "00"}, "128 hex digits"),
         ({"server_key": "zz" * 64}, "128 hex digits"),
+        ({"server_key": OFF_CURVE}, "no point of P-256: one of its digits may be mistyped"),
+        ({"backup_key": OFF_CURVE}, "no point of P-256: one of its digits may be mistyped"),
+        ({"server_key": GOOD, "backup_key": GOOD}, "backup_key is server_key again"),
+        ({"server_key": GOOD, "backup_key": GOOD.upper()}, "backup_key is server_key again"),
         ({"claim": "1234"}, "32 hex digits"),
         ({"board": ""}, "printable ASCII"),
         ({"board": "x" * 33}, "printable ASCII"),
@@ -259,6 +267,13 @@ def test_a_wrong_configuration_is_said(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         start(**option)
+
+
+def test_a_key_that_is_none_takes_no_boot_number(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no point"):
+        start(backup_key=OFF_CURVE)
+    assert not (tmp_path / "board").exists()
+    assert start().boot == 1
 
 
 def test_asyncio_programs_await_the_same_thing(start: Start, registry: Registry) -> None:

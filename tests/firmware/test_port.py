@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import runpy
 import sys
+import types
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -81,7 +83,12 @@ FROM_2000 = 946684800
         (1790000000, [2026, 9, 21, 1, 14, 13, 20, 0]),  # a Monday
         (1835395199, [2028, 2, 28, 1, 23, 59, 59, 0]),
         (1835395200, [2028, 2, 29, 2, 0, 0, 0, 0]),
+        (2147483647, [2038, 1, 19, 2, 3, 14, 7, 0]),
         (2147483648, [2038, 1, 19, 2, 3, 14, 8, 0]),
+        (2524607999, [2049, 12, 31, 5, 23, 59, 59, 0]),
+        (3094502399, [2068, 1, 22, 7, 23, 59, 59, 0]),  # a Sunday
+        (3097699200, [2068, 2, 29, 3, 0, 0, 0, 0]),
+        (4107542399 - 86400 * 60, [2099, 12, 30, 3, 23, 59, 59, 0]),
         (4102444799, [2099, 12, 31, 4, 23, 59, 59, 0]),
     ],
 )
@@ -89,6 +96,19 @@ def test_the_clock_is_set_whatever_a_port_counts_from(
     device: Interpreter, seconds: int, date: list[int], epoch: int
 ) -> None:
     assert device.call("port_clock:set_clock", seconds, epoch, True) == date
+
+
+def test_the_date_is_right_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[int, ...]] = []
+    machine = types.ModuleType("machine")
+    machine.RTC = lambda: types.SimpleNamespace(datetime=said.append)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "machine", machine)
+    day = datetime(2000, 1, 1, 12, 34, 56, tzinfo=UTC)
+    while day.year < 2100:
+        assert _port.set_clock(int(day.timestamp()))
+        date = (day.year, day.month, day.day, day.isoweekday(), 12, 34, 56, 0)
+        assert said.pop() == date
+        day += timedelta(days=1)
 
 
 def test_a_board_without_a_clock_sets_none(device: Interpreter) -> None:

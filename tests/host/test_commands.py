@@ -28,6 +28,7 @@ class TestEncode:
             {"f": [0.5, 1.0, -0.0, 3.4028234663852886e38, 0.10000000149011612, math.nan, math.inf]},
             {"deep": [[[[1]]]]},
             {"x": "x" * 1018},
+            {"x": [0] * 253},
         ],
     )
     def test_what_a_board_can_be_sent(self, body: object) -> None:
@@ -48,6 +49,8 @@ class TestEncode:
             ({"s": "\ud800"}, "not valid Unicode"),
             ({"deep": [[[[[[1]]]]]]}, "nested deeper"),
             ({"x": "x" * 1019}, "the command has 1025 bytes in CBOR; at most 1024 fit"),
+            ({"x": [0] * 254}, "the command has 257 items, keys counted; boards take at most 256"),
+            ({"x": [{1: 2}] * 85}, "the command has 258 items"),
         ],
     )
     def test_what_none_can(self, body: object, sentence: str) -> None:

@@ -241,15 +241,26 @@ def test_a_ciphertext_that_holds_nothing_is_refused(structure: Any) -> None:
         assert caught.value.layer == "cose"
 
 
-@pytest.mark.parametrize("structure", [SEALED, ANSWER], ids=lambda s: type(s).__name__)
-def test_a_frame_has_1_to_4096_bytes(structure: Any) -> None:
+@pytest.mark.parametrize(
+    ("structure", "most"), [(SEALED, 4096), (ANSWER, cose.MAX_ANSWER)], ids=["frame", "answer"]
+)
+def test_a_frame_has_1_to_4096_bytes_and_an_answer_fewer(structure: Any, most: int) -> None:
     overhead = len(replace(structure, ciphertext=bytes(300)).encode()) - 300
-    longest = replace(structure, ciphertext=bytes(4096 - overhead))
+    longest = replace(structure, ciphertext=bytes(most - overhead))
     assert type(structure).decode(longest.encode()) == longest
-    for data in (b"", replace(longest, ciphertext=bytes(4097 - overhead)).encode(), bytes(1 << 20)):
+    one_more = longest.encode()[: -3 - most + overhead]
+    one_more += b"\x59" + (most + 1 - overhead).to_bytes(2) + bytes(most + 1 - overhead)
+    assert len(one_more) == most + 1
+    for data in (b"", one_more, bytes(1 << 20)):
         with pytest.raises(FrameError) as caught:
             type(structure).decode(data)
         assert caught.value.layer == "framing"
+
+
+def test_an_answer_that_no_board_takes_is_not_made() -> None:
+    overhead = len(replace(ANSWER, ciphertext=bytes(300)).encode()) - 300
+    with pytest.raises(ValueError, match="answer of 1096 bytes; boards take at most 1095"):
+        replace(ANSWER, ciphertext=bytes(1096 - overhead)).encode()
 
 
 @pytest.mark.parametrize(

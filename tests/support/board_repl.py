@@ -12,8 +12,10 @@ from boards.emulated.emulator import Emulator
 TESTS = Path(__file__).parents[1]
 ON_BOARD = {
     "device_worker.py": "support/device_worker.py",
+    "emulated/hostile_frames.py": "emulated/hostile_frames.py",
     "emulated/on_board.py": "emulated/on_board.py",
     "emulated/p256_mbedtls.py": "emulated/p256_mbedtls.py",
+    "emulated/p256_room.py": "emulated/p256_room.py",
     "emulated/p256_stack.py": "emulated/p256_stack.py",
     "emulated/tls_client.py": "emulated/tls_client.py",
     "firmware/crypto/on_device.py": "firmware/crypto/on_device.py",
@@ -26,8 +28,10 @@ SECONDS = 60.0  # for one answer
 class BoardRepl:
     """Switches the board on, with what tests put beside its firmware on its flash."""
 
-    def __init__(self, board: Emulator) -> None:
+    def __init__(self, board: Emulator, prompts: bool = True) -> None:
+        """`prompts`: it prints a prompt by itself; stock firmware waits for who connects."""
         self._board = board
+        self._prompts = prompts
         try:
             self._transport = self._start()
         except BaseException:
@@ -39,7 +43,8 @@ class BoardRepl:
         with board.filesystem() as flash:
             _copy(flash)
         board.start()
-        board.says("^>>> ")
+        if self._prompts:
+            board.says("^>>> ")
         transport = SerialTransport(board.repl, timeout=SECONDS * board.patience)
         transport.enter_raw_repl(soft_reset=False)
         transport.exec_raw_no_follow("import device_worker")

@@ -54,6 +54,13 @@ MUTATIONS = [
         "tests/firmware/crypto/test_entropy.py",
     ),
     (
+        "no key from a source that repeats itself",
+        "firmware/birthkey/crypto/entropy.py",
+        "                samples[start] == samples[before]",
+        "                False",
+        "tests/firmware/crypto/test_entropy.py",
+    ),
+    (
         "no key from a source that is biased",
         "firmware/birthkey/crypto/entropy.py",
         "        if matches >= cutoff:",
@@ -91,9 +98,37 @@ MUTATIONS = [
     (
         "bounds before allocation, on the board",
         "firmware/birthkey/cbor.py",
-        "    if argument > (len(data) - at) >> (major == _MAP):",
-        "    if False:",
+        "        if argument > (len(self._data) - self.at) >> (first == _MAP):",
+        "        if False:",
         "tests/test_vectors.py -k cbor",
+    ),
+    (
+        "items are counted before they are made, on the board",
+        "firmware/birthkey/cbor.py",
+        "        if self._left < 0:",
+        "        if False:",
+        "tests/firmware/test_answer_shape.py",
+    ),
+    (
+        "an answer is no longer than a server's, on the board",
+        "firmware/birthkey/cose.py",
+        "        if not _LEAST_ANSWER <= size <= MAX_ANSWER:",
+        "        if not _LEAST_ANSWER <= size:",
+        "tests/firmware/test_answer_shape.py",
+    ),
+    (
+        "an answer has one shape, on the board",
+        "firmware/birthkey/cose.py",
+        "            or view[:_PARTIAL_IV_AT] != _BEFORE_PARTIAL_IV\n",
+        "",
+        "tests/firmware/test_answer_shape.py",
+    ),
+    (
+        "server keys are points of the curve",
+        "firmware/birthkey/device.py",
+        "    p256.check_public(key)\n",
+        "",
+        "tests/firmware/test_device.py",
     ),
     (
         "nesting is bounded, on the board",

@@ -39,9 +39,9 @@ class FixedIdentity(identity.Identity):
         self.boot = boot
 
     def ephemeral_seed(self):
-        system = identity.os
-        identity.os = _FixedRandom(self._fresh)
+        system = identity.entropy
+        identity.entropy = _FixedRandom(self._fresh)
         try:
             return identity.Identity.ephemeral_seed(self)
         finally:
-            identity.os = system
+            identity.entropy = system

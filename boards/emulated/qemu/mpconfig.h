@@ -20,6 +20,9 @@ void clock_doze(uint32_t us);
 #define MICROPY_KBD_EXCEPTION (1)
 #define MICROPY_INTERNAL_WFE(timeout_ms) clock_doze(1000)
 
+// As on ports/rp2 and ports/stm32: what is called when Python's own calls are as deep as they may be.
+#define MICROPY_STACK_CHECK_MARGIN (512)
+
 #define MICROPY_VFS_ROM (0)
 #define MICROPY_PY_OS_INCLUDEFILE "boards/emulated/qemu/os.c.inc"
 #define MICROPY_PY_OS_URANDOM (1)

@@ -33,6 +33,10 @@ _TEST_PUBLIC_KEY = (
     b"\xf2\xf1\xb2\x0c\x2d\x7e\x9f\x51\x77\xa3\xc2\x94\xd4\x46\x22\x99"
 )
 
+# SP 800-186, section 3.2.1.3: y^2 = x^3 - 3 x + b modulo p.
+_P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
+_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+
 # Architectures of .mpy files: what the firmware was compiled for.
 _ARMV6M = const(4)
 _ARMV7EMDP = const(8)
@@ -47,6 +51,19 @@ def in_range(private):
     """Whether 32 bytes are a private key, which is a number in 1..n-1."""
     _check_32(private)
     return _backend.in_range(private)
+
+
+def check_public(public):
+    """ValueError unless x || y is a public key: a point of the curve.
+
+    `verify` and `ecdh` look for themselves; this is for a key that is used later.
+    """
+    if not _is_bytes(public, 64):
+        raise ValueError("a public key has 64 bytes")
+    x = int.from_bytes(public[:32], "big")
+    y = int.from_bytes(public[32:], "big")
+    if x >= _P or y >= _P or (y * y - (x * x - 3) * x - _B) % _P:
+        raise ValueError("a public key is no point of P-256: one of its digits may be mistyped")
 
 
 def public_key(private):

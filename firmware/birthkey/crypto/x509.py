@@ -18,6 +18,7 @@ _SET = const(0x31)
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
+_PRIVATE = "PRIVATE KEY-----"
 
 # The object identifiers, whole: ecdsa-with-SHA256, id-ecPublicKey with prime256v1, commonName.
 _ECDSA_SHA256 = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
@@ -37,14 +38,28 @@ _EXTENSIONS = (
 
 
 def certificates(given):
-    """The certificates in DER of `given`: PEM text, DER bytes, or a list of these.
+    """The certificates in DER of `given`: PEM as text or bytes, DER bytes, or a list of these.
 
-    ValueError for text that is no PEM.
+    ValueError for what is neither, and for a private key among them.
     """
-    if isinstance(given, bytes):
-        return [given]
-    if not isinstance(given, str):
+    if isinstance(given, (list, tuple)):
         return [der for one in given for der in certificates(one)]
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        given = bytes(given)
+        # A SEQUENCE whose length takes more than a byte: text has no such second character.
+        if len(given) > 1 and given[0] == _SEQUENCE and given[1] & 0x80:
+            return [given]
+        try:
+            given = given.decode()
+        except ValueError:
+            raise ValueError("no certificate in it: these bytes are neither DER nor PEM")
+    if not isinstance(given, str):
+        raise ValueError("certificates are PEM, DER bytes, or a list of these")
+    if _PRIVATE in given:
+        raise ValueError(
+            "a private key is in it, and a CA's must be on no board: give the certificates alone, "
+            "ca.pem of `birthkey ca`"
+        )
     found = []
     for part in given.split(_BEGIN)[1:]:
         body, end, _ = part.partition(_END)

@@ -68,7 +68,7 @@ class TlsError(ModemError):
 class Tls:
     """TLS connections over `link`, whose `connect(host, port)` gives a stream.
 
-    `ca` is one certificate or several, PEM text or DER bytes: the server's must be signed by
+    `ca` is one certificate or several, in PEM or DER: the server's must be signed by
     one of them, and be for the host's name. With `identity`, the board shows a certificate of
     its birth key to a server that asks for one. One connection at a time.
 

@@ -38,6 +38,8 @@ typedef struct {
 
 #define WORK_FOR_BASE (offsetof(work, multiples))
 
+bool p256_has_room(void); // whether the stack is enough for who begins to compute: module.c
+
 // constants.c, which tests/support/make_p256_native.py writes.
 #define TEETH 5
 #define BLOCKS 4

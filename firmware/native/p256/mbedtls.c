@@ -46,6 +46,11 @@ static int give_sum(work *w, mbedtls_ecp_point *r) {
     return failed ? failed : mbedtls_mpi_lset(&r->Z, 1);
 }
 
+// NULL if heap or stack is too little for it: nothing may be raised through mbed TLS.
+static work *begin(size_t size) {
+    return p256_has_room() ? mbedtls_calloc(1, size) : NULL;
+}
+
 static int end(work *w, size_t size, int result) {
     p256_clear(w, size);
     p256_clear_stack();
@@ -63,7 +68,7 @@ int __wrap_mbedtls_ecp_mul_restartable(
     }
     bool base = p == &group->G;
     size_t size = base ? WORK_FOR_BASE : sizeof(work);
-    work *w = mbedtls_calloc(1, size);
+    work *w = begin(size);
     if (!w) {
         return MBEDTLS_ERR_ECP_ALLOC_FAILED;
     }
@@ -89,7 +94,7 @@ int __wrap_mbedtls_ecp_muladd_restartable(
         || !number_from(k, m) || !p256_less(k, p256_N) || !scalar_from(v, n)) {
         return __real_mbedtls_ecp_muladd_restartable(group, r, m, p, n, q, restart);
     }
-    work *w = mbedtls_calloc(1, sizeof(work));
+    work *w = begin(sizeof(work));
     if (!w) {
         return MBEDTLS_ERR_ECP_ALLOC_FAILED;
     }

@@ -8,10 +8,88 @@
 #if defined(MICROPY_ENABLE_DYNRUNTIME)
 #include "py/dynruntime.h"
 #else
+#include "py/cstack.h"
 #include "py/runtime.h"
 #endif
 
 #include "curve.h"
+
+// Bytes of stack that have to be free below the functions' caller: what they take where that is most,
+// compiled for Cortex-M0+, and MARGIN. tests/emulated/test_p256_room.py measures them.
+#define MARGIN 128
+#define STACK_IN_RANGE (608 + MARGIN)
+#define STACK_REDUCE (352 + MARGIN)
+#define STACK_PUBLIC_KEY (640 + MARGIN)
+#define STACK_SIGN (704 + MARGIN)
+#define STACK_VERIFY (784 + MARGIN)
+#define STACK_ECDH (688 + MARGIN)
+#define STACK_BELOW (576 + MARGIN) // of all of these, without their own frames
+
+// Where less is free, RuntimeError is raised, as where Python's own calls go too deep: MicroPython
+// looks at the stack when a Python function is called, and not when one of these is.
+#if defined(MICROPY_ENABLE_DYNRUNTIME)
+
+// A module that is loaded does not see where the stack ends. But MicroPython looks at each call of
+// such a function: it calls itself, in steps that are smaller than what MicroPython leaves free
+// below its limit, until it has been as deep as it was told.
+mp_obj_t p256_descend; // not static: the linker for modules allows no static variable
+
+static mp_obj_t descend(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
+    mp_obj_t floor[8]; // its address is given away: the frame stays during the call
+    floor[0] = args[0];
+    if ((mp_int_t)(uintptr_t)__builtin_frame_address(0) > MP_OBJ_SMALL_INT_VALUE(floor[0])) {
+        mp_call_function_n_kw(p256_descend, 1, 0, floor);
+    }
+    return mp_const_none;
+}
+
+static void check_room(size_t size) {
+    mp_obj_t floor = MP_OBJ_NEW_SMALL_INT((uintptr_t)__builtin_frame_address(0) - size);
+    mp_call_function_n_kw(p256_descend, 1, 0, &floor);
+}
+
+#else
+
+static bool has_room(size_t size) {
+    #if MICROPY_STACK_CHECK
+    return mp_cstack_usage() + size < MP_STATE_THREAD(stack_limit);
+    #else
+    return true;
+    #endif
+}
+
+static void check_room(size_t size) {
+    if (!has_room(size)) {
+        mp_raise_recursion_depth();
+    }
+}
+
+bool p256_has_room(void) {
+    return has_room(STACK_BELOW);
+}
+
+#endif
+
+// A function of the module: `name`, once there is room for it and its own frame.
+#define CHECKED_1(name, size) \
+    static mp_obj_t module_##name(mp_obj_t a) { \
+        check_room(size); \
+        return name(a); \
+    } \
+    static MP_DEFINE_CONST_FUN_OBJ_1(module_##name##_obj, module_##name)
+#define CHECKED_2(name, size) \
+    static mp_obj_t module_##name(mp_obj_t a, mp_obj_t b) { \
+        check_room(size); \
+        return name(a, b); \
+    } \
+    static MP_DEFINE_CONST_FUN_OBJ_2(module_##name##_obj, module_##name)
+#define CHECKED_3(name, size) \
+    static mp_obj_t module_##name(mp_obj_t a, mp_obj_t b, mp_obj_t c) { \
+        check_room(size); \
+        return name(a, b, c); \
+    } \
+    static MP_DEFINE_CONST_FUN_OBJ_3(module_##name##_obj, module_##name)
+#define INSIDE static __attribute__((noinline)) mp_obj_t
 
 static const uint8_t *bytes_of(mp_obj_t object, size_t length) {
     mp_buffer_info_t buffer;
@@ -50,17 +128,17 @@ static bool point_from(work *w, affine *q, const uint8_t *bytes) {
 }
 
 // in_range(scalar): whether 32 bytes are a number in 1..N-1.
-static mp_obj_t module_in_range(mp_obj_t scalar_in) {
+INSIDE in_range(mp_obj_t scalar_in) {
     number k;
     uint32_t usable = scalar_from(k, bytes_of(scalar_in, 32));
     p256_clear(k, sizeof(k));
     p256_clear_stack();
     return usable ? mp_const_true : mp_const_false;
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(module_in_range_obj, module_in_range);
+CHECKED_1(in_range, STACK_IN_RANGE);
 
 // reduce(digest): 32 bytes modulo N.
-static mp_obj_t module_reduce(mp_obj_t digest_in) {
+INSIDE reduce(mp_obj_t digest_in) {
     number e;
     uint8_t reduced[32];
     p256_from_bytes(e, bytes_of(digest_in, 32));
@@ -68,10 +146,10 @@ static mp_obj_t module_reduce(mp_obj_t digest_in) {
     p256_to_bytes(reduced, e);
     return mp_obj_new_bytes(reduced, sizeof(reduced));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(module_reduce_obj, module_reduce);
+CHECKED_1(reduce, STACK_REDUCE);
 
 // public_key(private): x || y of a private key in range.
-static mp_obj_t module_public_key(mp_obj_t private_in) {
+INSIDE public_key(mp_obj_t private_in) {
     const uint8_t *private = bytes_of(private_in, 32);
     uint8_t public[64];
     work *w = begin(WORK_FOR_BASE);
@@ -83,10 +161,10 @@ static mp_obj_t module_public_key(mp_obj_t private_in) {
     end(w, WORK_FOR_BASE);
     return mp_obj_new_bytes(public, sizeof(public));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(module_public_key_obj, module_public_key);
+CHECKED_1(public_key, STACK_PUBLIC_KEY);
 
 // sign(private, digest, nonce): r || s with the lower s, or None if the nonce gives none.
-static mp_obj_t module_sign(mp_obj_t private_in, mp_obj_t digest_in, mp_obj_t nonce_in) {
+INSIDE sign(mp_obj_t private_in, mp_obj_t digest_in, mp_obj_t nonce_in) {
     const uint8_t *private = bytes_of(private_in, 32);
     const uint8_t *digest = bytes_of(digest_in, 32);
     const uint8_t *nonce = bytes_of(nonce_in, 32);
@@ -116,7 +194,7 @@ static mp_obj_t module_sign(mp_obj_t private_in, mp_obj_t digest_in, mp_obj_t no
     end(w, WORK_FOR_BASE);
     return usable ? mp_obj_new_bytes(signature, sizeof(signature)) : mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(module_sign_obj, module_sign);
+CHECKED_3(sign, STACK_SIGN);
 
 static bool verifies(
     work *w, const uint8_t *public, const uint8_t *digest, const uint8_t *signature) {
@@ -156,7 +234,7 @@ static bool verifies(
 }
 
 // verify(public, digest, signature): whether it is valid.
-static mp_obj_t module_verify(mp_obj_t public_in, mp_obj_t digest_in, mp_obj_t signature_in) {
+INSIDE verify(mp_obj_t public_in, mp_obj_t digest_in, mp_obj_t signature_in) {
     const uint8_t *public = bytes_of(public_in, 64);
     const uint8_t *digest = bytes_of(digest_in, 32);
     const uint8_t *signature = bytes_of(signature_in, 64);
@@ -165,10 +243,10 @@ static mp_obj_t module_verify(mp_obj_t public_in, mp_obj_t digest_in, mp_obj_t s
     end(w, sizeof(work));
     return valid ? mp_const_true : mp_const_false;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(module_verify_obj, module_verify);
+CHECKED_3(verify, STACK_VERIFY);
 
 // ecdh(private, public): x of the product, or None if the public key is not on the curve.
-static mp_obj_t module_ecdh(mp_obj_t private_in, mp_obj_t public_in) {
+INSIDE ecdh(mp_obj_t private_in, mp_obj_t public_in) {
     const uint8_t *private = bytes_of(private_in, 32);
     const uint8_t *public = bytes_of(public_in, 64);
     uint8_t shared[32];
@@ -186,12 +264,14 @@ static mp_obj_t module_ecdh(mp_obj_t private_in, mp_obj_t public_in) {
     p256_clear(shared, sizeof(shared));
     return result;
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(module_ecdh_obj, module_ecdh);
+CHECKED_2(ecdh, STACK_ECDH);
 
 #if defined(MICROPY_ENABLE_DYNRUNTIME)
 
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
+    p256_descend = MP_DYNRUNTIME_MAKE_FUNCTION(descend);
+    mp_store_global(MP_QSTR__descend, p256_descend); // or the garbage collector would take it
     mp_store_global(MP_QSTR_in_range, MP_OBJ_FROM_PTR(&module_in_range_obj));
     mp_store_global(MP_QSTR_reduce, MP_OBJ_FROM_PTR(&module_reduce_obj));
     mp_store_global(MP_QSTR_public_key, MP_OBJ_FROM_PTR(&module_public_key_obj));

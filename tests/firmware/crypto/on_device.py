@@ -3,7 +3,7 @@
 import gc
 import os
 
-from birthkey.crypto import chacha20poly1305, entropy
+from birthkey.crypto import chacha20poly1305, entropy, x509
 
 
 class Noise:
@@ -46,6 +46,40 @@ def collect(samples_of_sources, personalisation=b""):
 
 def collect_with_urandom(output, samples_of_sources, personalisation):
     return _with("os", _Os(output), collect, samples_of_sources, personalisation)
+
+
+def collect_from_a_source_that(fault):
+    """With a good source beside it; `fault` is what it gives, or an error that it raises."""
+
+    def read(count):
+        if fault == "OSError":
+            raise OSError(5)
+        return {"nothing": None, "a number": 7, "text": "x" * count, "a list": [7] * count}[fault]
+
+    good = entropy.Source("good", entropy.urandom, 4)
+    return entropy.collect((good, entropy.Source("adc", read, 1)))
+
+
+def collect_bytes_of_another_kind(samples):
+    kinds = bytearray(samples), memoryview(samples)
+    sources = [entropy.Source("adc", lambda count, kind=kind: kind, 4) for kind in kinds]
+    return entropy.collect(sources)
+
+
+class _DeadOs:
+    def urandom(self, count):
+        raise OSError(5)
+
+
+def without_random_numbers(function):
+    """An error's text of `collect` or `seed` where the chip's generator fails."""
+    source = entropy.Source("adc", Noise(bytes(os.urandom(1024))).read, 4)
+    call = {
+        "collect": lambda: entropy.collect([source]),
+        "source": lambda: entropy.collect(entropy.SOURCES),
+        "urandom": lambda: entropy.urandom(32),
+    }[function]
+    return _with("os", _DeadOs(), call)
 
 
 def jitter_of_a_standing_clock(count):
@@ -107,3 +141,11 @@ def thumb_and_python(rounds):
         if found[0] != found[1]:
             differ.append(size)
     return differ
+
+
+def certificates_of_bytearray(given):
+    return x509.certificates(bytearray(given))
+
+
+def certificates_of_memoryview(given):
+    return x509.certificates(memoryview(b"<" + given + b">")[1:-1])

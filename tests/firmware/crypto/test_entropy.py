@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from decimal import Decimal, localcontext
-from math import ceil, comb
+from math import ceil, comb, log2
 from typing import Any
 
 import pytest
 
+from birthkey.crypto import entropy
 from device import DeviceError, Interpreter
 
 COLLECT = "birthkey.crypto.entropy:collect"
@@ -150,7 +152,7 @@ def test_too_little_claimed_entropy_is_refused(device: Interpreter) -> None:
     assert len(collect(device, weak, ("jitter", noise(2), 0.125))) == 32
 
 
-@pytest.mark.parametrize("claim", [0, 0.124, -1, 8.125, 100])
+@pytest.mark.parametrize("claim", [0.001, 0.124, -1, 8.125, 100])
 def test_a_claim_that_cannot_be_is_refused(device: Interpreter, claim: float) -> None:
     assert "'adc' claims" in refusal(device, ("adc", GOOD, claim))
 
@@ -159,6 +161,129 @@ def test_a_claim_that_cannot_be_is_refused(device: Interpreter, claim: float) ->
 def test_one_bad_source_among_good_ones_is_enough(device: Interpreter, bad: int) -> None:
     sources = [(f"s{i}", noise(i) if i != bad else bytes(1024), 4) for i in range(3)]
     assert f"'s{bad}' failed" in refusal(device, *sources)
+
+
+def periodic(period: int) -> bytes:
+    return (noise(period)[:period] * 1024)[:1024]
+
+
+def counting(step: int, start: int = 5) -> bytes:
+    return bytes(start + i * step & 0xFF for i in range(1024))
+
+
+ANY_TEST = r"failed the (lag|adaptive proportion|repetition count) test"
+
+
+@pytest.mark.parametrize("claim", [0.125, 0.5, 1, 4, 8])
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 7, 16, 17, 60, 64, 100, 125, 127, 128])
+def test_periodic_sources_fail(device: Interpreter, period: int, claim: float) -> None:
+    assert re.search(ANY_TEST, refusal(device, ("good", GOOD, 8), ("adc", periodic(period), claim)))
+
+
+@pytest.mark.parametrize("claim", [0.125, 1, 4, 8])
+@pytest.mark.parametrize("step", [1, 2, 3, 64, 127, 128, 251, 255])
+def test_counters_fail(device: Interpreter, step: int, claim: float) -> None:
+    assert re.search(ANY_TEST, refusal(device, ("good", GOOD, 8), ("adc", counting(step), claim)))
+
+
+def test_what_changes_with_a_period_fails(device: Interpreter) -> None:
+    changes = periodic(16)
+    samples = bytes(sum(changes[:i]) & 0xFF for i in range(1024))
+    text = refusal(device, ("adc", samples, 1))
+    assert (
+        "'adc' failed the lag test, 34 changes of samples are those of 16 before: it is periodic"
+        in text
+    )
+
+
+def test_the_sentence_says_the_period(device: Interpreter) -> None:
+    text = refusal(device, ("adc", periodic(16), 1))
+    assert text == (
+        "entropy source 'adc' failed the lag test, 34 samples are those of 16 before: it is"
+        " periodic, or counts; check its wiring or lower its claim"
+    )
+
+
+@pytest.mark.parametrize(("claim", "length"), [(0.125, 272), (1, 34), (1.375, 25), (4, 9), (8, 5)])
+@pytest.mark.parametrize("lag", [1, 2, 16, 125, 128])
+def test_lag_test_fails_at_its_cutoff(
+    device: Interpreter, claim: float, length: int, lag: int
+) -> None:
+    """Blocks lie 64 samples apart, or one behind the other, from the first that can be compared."""
+    start = lag + max(length, 64)
+    for size in (length - 1, length):
+        row = bytearray(GOOD)
+        row[start - 1] = row[start - 1 - lag] ^ 1
+        for at in range(start, start + size):
+            row[at] = row[at - lag]
+        row[start + size] = row[start + size - lag] ^ 1
+        samples = bytes(row)
+        if lag == 1:  # of the changes, or they were equal samples in a row
+            samples = bytes(sum(row[:at]) & 0xFF for at in range(1024))
+        sources = ("good", GOOD, 8), ("adc", samples, claim)
+        if size < length:
+            collect(device, *sources)
+        else:
+            assert f"failed the lag test, {length} " in refusal(device, *sources)
+
+
+def test_good_sources_fail_the_lag_test_in_one_of_four_million_starts() -> None:
+    """At most, whatever they claim: four of them in one of a million."""
+    lags, bits = entropy._LAGS, entropy._LAG_BITS
+    for eighths in range(1, 65):
+        length = ceil(bits * 8 / eighths)
+        blocks = sum(
+            len(range(lag, size - length + 1, max(length, entropy._APART)))
+            for size in (1024, 1023)
+            for lag in range(1, lags + 1)
+        )
+        assert blocks > 0
+        assert log2(blocks) - eighths / 8 * length <= -22, eighths
+
+
+@pytest.mark.parametrize("eighths", [1, 2, 4, 8, 16, 32, 64])
+def test_sources_as_good_as_their_claim_pass(eighths: int) -> None:
+    """The likeliest value comes with 2^-H, and the others as they please."""
+    chance = random.Random(eighths)
+    likeliest = 2 ** (-eighths / 8)
+    for _ in range(60):
+        samples = bytes(
+            7 if chance.random() < likeliest else chance.randrange(8, 256) for _ in range(1024)
+        )
+        source = entropy.Source("adc", lambda count, samples=samples: samples, eighths / 8)
+        good = entropy.Source("good", entropy.urandom, 4)
+        entropy.collect((good, source))
+
+
+def test_a_source_that_claims_nothing_is_taken_in_and_not_tested(device: Interpreter) -> None:
+    args = (noise(3)[:64], [("adc", GOOD, 4), ("jitter", bytes(1024), 0)], b"id")
+    assert device.call(ON_DEVICE + "collect_with_urandom", *args) == conditioned(*args)
+    assert "claim 0 bits together" in refusal(device, ("jitter", GOOD, 0))
+    assert "'jitter' gave 3 samples" in refusal(device, ("jitter", GOOD[:3], 0))
+
+
+def test_a_source_that_cannot_be_read_is_named(device: Interpreter) -> None:
+    with pytest.raises(DeviceError, match="entropy source 'adc' cannot be read") as caught:
+        device.call(ON_DEVICE + "collect_from_a_source_that", "OSError")
+    assert caught.value.name == "EntropyError"
+
+
+@pytest.mark.parametrize("fault", ["nothing", "a number", "text", "a list"])
+def test_a_source_that_gives_no_bytes_is_named(device: Interpreter, fault: str) -> None:
+    with pytest.raises(DeviceError, match="'adc' gave 0 samples of 1024") as caught:
+        device.call(ON_DEVICE + "collect_from_a_source_that", fault)
+    assert caught.value.name == "EntropyError"
+
+
+def test_a_source_may_give_any_kind_of_bytes(device: Interpreter) -> None:
+    assert len(device.call(ON_DEVICE + "collect_bytes_of_another_kind", GOOD)) == 32
+
+
+@pytest.mark.parametrize("function", ["collect", "source", "urandom"])
+def test_a_chip_whose_generator_fails_is_told_of(device: Interpreter, function: str) -> None:
+    with pytest.raises(DeviceError, match="random number generator of this board failed") as caught:
+        device.call(ON_DEVICE + "without_random_numbers", function)
+    assert caught.value.name == "EntropyError"
 
 
 def test_output_changes_with_each_call_even_if_the_sources_repeat(device: Interpreter) -> None:

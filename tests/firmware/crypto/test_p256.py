@@ -327,6 +327,25 @@ def test_bad_public_keys_are_refused(device: Interpreter, fault: str) -> None:
         device.call("birthkey.crypto.p256:ecdh", KEY, public)
 
 
+@pytest.mark.parametrize("fault", bad_public_keys())
+def test_bad_public_keys_are_found_before_they_are_used(device: Interpreter, fault: str) -> None:
+    with pytest.raises(ValueError, match=r"a public key (is no point of P-256|has 64 bytes)"):
+        device.call("birthkey.crypto.p256:check_public", bad_public_keys()[fault])
+
+
+def test_public_keys_are_found_good(device: Interpreter) -> None:
+    low = LOW_POINT[0] + b32(LOW_POINT[1])
+    for public in (PUBLIC, low, *(public_of(private) for private in EDGE_KEYS)):
+        assert device.call("birthkey.crypto.p256:check_public", public) is None
+        x, y = public[:32], int.from_bytes(public[32:])
+        assert device.call("birthkey.crypto.p256:check_public", x + b32(P - y)) is None
+
+
+def public_of(private: int) -> bytes:
+    point = G * private
+    return b32(int(point.x())) + b32(int(point.y()))
+
+
 @pytest.mark.parametrize("signature", [b"", bytes(63), bytes(65), b"0" * 72, None, "s" * 64])
 def test_verify_refuses_signatures_of_another_form(device: Interpreter, signature: object) -> None:
     assert device.call("birthkey.crypto.p256:verify", PUBLIC, DIGEST, signature) is False

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import openssl
+from birthkey.crypto import x509 as x509_of_the_board
 from certificates import authority, p256
 from device import Interpreter
 
@@ -173,8 +174,53 @@ def test_pem_may_have_anything_between_certificates(
     assert certificates(device, text[0].replace("\n", "\r\n")) == der[:1]
     assert certificates(device, text[0].rstrip("\n")) == der[:1]
     assert certificates(device, text[0].replace("\n", "\n  ")) == der[:1]
-    key = pem("PRIVATE KEY", b"secret")
-    assert certificates(device, key + text[0] + key) == der[:1]
+    other = pem("X509 CRL", b"list")
+    assert certificates(device, other + text[0] + other) == der[:1]
+
+
+@pytest.mark.parametrize(
+    "label", ["PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]
+)
+def test_private_keys_are_refused(
+    device: Interpreter, cas: tuple[list[bytes], list[str]], label: str
+) -> None:
+    """The CA's own file, current.pem, holds both."""
+    key = pem(label, b"secret")
+    text = cas[1][0]
+    for both in (text + key, key + text, (text + key).encode(), [text, key + text]):
+        with pytest.raises(ValueError, match=r"a private key is in it.*ca\.pem"):
+            certificates(device, both)
+
+
+def test_bytes_of_any_kind_are_taken(cas: tuple[list[bytes], list[str]]) -> None:
+    der, text = cas
+    for kind in (bytes, bytearray, memoryview):
+        assert x509_of_the_board.certificates(kind(der[0])) == der[:1]
+        assert x509_of_the_board.certificates(kind((text[0] + text[1]).encode())) == der
+        assert x509_of_the_board.certificates([kind(der[0]), kind(text[1].encode())]) == der
+
+
+def test_bytes_of_any_kind_are_taken_on_a_board(
+    device: Interpreter, cas: tuple[list[bytes], list[str]]
+) -> None:
+    der, text = cas
+    for kind in ("bytearray", "memoryview"):
+        target = "firmware.crypto.on_device:certificates_of_" + kind
+        assert device.call(target, der[0]) == der[:1]
+        assert device.call(target, (text[0] + text[1]).encode()) == der
+        assert device.call(target, b"0 s:CN = one\n" + text[0].encode()) == der[:1]
+
+
+@pytest.mark.parametrize("given", [b"", b"0", b"\xff\xfe", b"ca.pem", b"\x00" * 100, b"\x80"])
+def test_bytes_that_are_neither_are_refused(device: Interpreter, given: bytes) -> None:
+    with pytest.raises(ValueError, match="no certificate in it"):
+        certificates(device, given)
+
+
+@pytest.mark.parametrize("given", [None, 1, True, 1.5, {"ca": "x"}])
+def test_what_holds_no_certificates_at_all_is_refused(device: Interpreter, given: Any) -> None:
+    with pytest.raises(ValueError, match="certificates are PEM, DER bytes, or a list of these"):
+        certificates(device, given)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +243,7 @@ def test_damaged_pem_is_refused(
         certificates(device, damage(cas[1][0]))
 
 
-@pytest.mark.parametrize("text", ["", "ca.pem", pem("PRIVATE KEY", b"x"), "MIIBszCCAVmgAwIBAgIU"])
+@pytest.mark.parametrize("text", ["", "ca.pem", pem("X509 CRL", b"x"), "MIIBszCCAVmgAwIBAgIU"])
 def test_text_that_is_no_pem_is_refused(device: Interpreter, text: str) -> None:
     with pytest.raises(ValueError, match="PEM text begins with -----BEGIN CERTIFICATE-----"):
         certificates(device, text)

@@ -238,10 +238,10 @@ def test_closing_frees_tls_and_the_connection(device: Interpreter) -> None:
 def test_firmware_without_tls_says_so(device: Interpreter) -> None:
     if device.get("birthkey.transport.tls:tls") is None:
         with pytest.raises(ValueError, match="built without the module `tls`"):
-            device.call("birthkey.transport.tls:Tls", None, b"")
+            device.call("birthkey.transport.tls:Tls", None, b"\x30\x82\x00\x00")
     else:
         with pytest.raises(ValueError, match="ca: what was given is no certificate"):
-            device.call("birthkey.transport.tls:Tls", None, b"")
+            device.call("birthkey.transport.tls:Tls", None, b"\x30\x82\x00\x00")
 
 
 @pytest.mark.parametrize("os_random", [False, True])

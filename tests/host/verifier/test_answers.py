@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from birthkey_host import cose
-from birthkey_host.message import Message, Reason, Type
+from birthkey_host import commands, cose
+from birthkey_host.message import Command, Message, Reason, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.verifier import FrameError, Verdict, Verifier
 from verifying import SERVER, STORED, data, receive
@@ -110,3 +110,19 @@ def test_an_answer_is_smaller_than_any_frame_that_gets_one(
 def test_two_answers_to_one_frame_have_two_nonces(server: Verifier, board: ReferenceDevice) -> None:
     outcome = receive(server, board.frame(data(board)))
     assert outcome.answer(STORED) != outcome.answer(STORED)
+
+
+def test_the_longest_that_a_server_says_is_an_answer_of_1095_bytes(
+    server: Verifier, board: ReferenceDevice
+) -> None:
+    outcome = receive(server, board.frame(data(board)))
+    body = {"x": "x" * 1018}
+    assert len(commands.encode(body)) == commands.MAX_BODY
+    command = Command(commands.LAST_ID, body)
+    verdict = Verdict(None, (1 << 32) - 1, stored=True, command=command)
+    said = outcome.command(verdict)
+    assert said is not None
+    assert len(said) == cose.MAX_ANSWER == 1095
+    assert len(outcome.answer(verdict)) < 100
+    for reason in Reason:
+        assert len(outcome.answer(replace(verdict, reason=reason))) < 100
