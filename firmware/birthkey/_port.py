@@ -1,6 +1,6 @@
 """The one place for what differs between MicroPython's ports and CPython.
 
-Everything else in the package imports `const`, the clocks and `run`
+Everything else in the package imports `const`, the clocks, `Timer` and `run`
 from here and stays the same on every interpreter.
 """
 
@@ -37,6 +37,29 @@ except ImportError:  # CPython
 
     def sleep_ms(milliseconds):
         time.sleep(milliseconds / 1000)
+
+
+class Timer:
+    """Milliseconds that run out; they pass between two looks, and only then.
+
+    Ticks wrap, so a moment that is kept is worth nothing after a long pause, and a difference
+    of half a period or more comes out negative: then the time is up, however much was left.
+    """
+
+    def __init__(self, milliseconds):
+        self.start(milliseconds)
+
+    def start(self, milliseconds):
+        self._left = milliseconds
+        self._looked = ticks_ms()
+
+    def left(self):
+        """Look: the milliseconds that are left, 0 when the time is up."""
+        now = ticks_ms()
+        passed = ticks_diff(now, self._looked)
+        self._looked = now
+        self._left = max(self._left - passed, 0) if passed >= 0 else 0
+        return self._left
 
 
 try:

@@ -225,7 +225,7 @@ class Device:
                 now = ticks_ms()
                 if ticks_diff(deadline, now) <= 0:
                     return False
-                if not self._backoff.ready(now):
+                if not self._backoff.ready():
                     yield
                     continue
                 try:
@@ -237,7 +237,7 @@ class Device:
                 if answered:
                     self._backoff.reset()
                 else:
-                    self._backoff.fail(ticks_ms())
+                    self._backoff.fail()
         finally:
             # Ticks wrap: an age is only known while somebody counts.
             self._session.forget()

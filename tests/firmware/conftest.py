@@ -12,7 +12,23 @@ import birthkey.device
 from birthkey import Device
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import Registry
+from device import Interpreter
 from device_network import Network, Transport
+
+# Milliseconds from the beginning of a clock to its first wrap, and from one wrap to the next.
+TICKS = {
+    "ticks from 0": (0, 1 << 30),
+    "ticks about to wrap": (700, 1 << 30),
+    "ticks of 2^20": (0, 1 << 20),
+}
+
+
+@pytest.fixture(params=TICKS.values(), ids=TICKS)
+def ticks(device: Interpreter, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The ticks of clocks by hand on the device."""
+    device.call("ticks:choose", *request.param)
+    yield
+    device.call("ticks:choose", 0, 1 << 30)
 
 
 @pytest.fixture
