@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import birthkey._port
 import birthkey.device
 from birthkey import Device
 from birthkey_host.keys import ServerKey
@@ -44,9 +46,30 @@ def network(registry: Registry) -> Network:
     return Network(registry, ServerKey.generate())
 
 
+class _Time:
+    """The module `time` of a machine that was switched on a while before a wrap of its ticks."""
+
+    def __init__(self, before_wrap_ms: int, period: int) -> None:
+        self._offset = (-before_wrap_ms % period) * 1_000_000 - time.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns() + self._offset
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+@pytest.fixture(params=[(5, 1 << 30), (15, 1 << 20)], ids=["ticks of 2^30", "ticks of 2^20"])
+def wrapping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, ticks wrap soon after the test has begun."""
+    before_wrap_ms, period = request.param
+    monkeypatch.setattr(birthkey._port, "_PERIOD", period)
+    monkeypatch.setattr(birthkey._port, "time", _Time(before_wrap_ms, period))
+
+
 @pytest.fixture
 def start(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrapping: None
 ) -> Callable[..., Device]:
     """Starts the board; it is the same one each time. It waits for nothing long."""
     monkeypatch.setattr(birthkey.device, "Tcp", Transport)
