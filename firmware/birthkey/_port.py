@@ -1,6 +1,6 @@
 """The one place for what differs between MicroPython's ports and CPython.
 
-Everything else in the package imports `const`, the clocks and `run`
+Everything else in the package imports `const`, the clocks, `Timer` and `run`
 from here and stays the same on every interpreter.
 """
 
@@ -40,21 +40,25 @@ except ImportError:  # CPython
 
 
 class Timer:
-    """Counts milliseconds down, between its own looks at the clock.
+    """Milliseconds that run out; they pass between two looks, and only then.
 
-    Ticks wrap: after a pause that is too long to be told it has run down.
+    Ticks wrap, so a moment that is kept is worth nothing after a long pause, and a difference
+    of half a period or more comes out negative: then the time is up, however much was left.
     """
 
-    def __init__(self, ms):
-        self._left = ms
-        self._at = ticks_ms()
+    def __init__(self, milliseconds):
+        self.start(milliseconds)
+
+    def start(self, milliseconds):
+        self._left = milliseconds
+        self._looked = ticks_ms()
 
     def left(self):
-        """Milliseconds that are left; 0 or less when it has run down."""
+        """Look: the milliseconds that are left, 0 when the time is up."""
         now = ticks_ms()
-        passed = ticks_diff(now, self._at)
-        self._at = now
-        self._left = self._left - passed if passed >= 0 else 0
+        passed = ticks_diff(now, self._looked)
+        self._looked = now
+        self._left = max(self._left - passed, 0) if passed >= 0 else 0
         return self._left
 
 

@@ -143,17 +143,18 @@ class Backoff:
     def __init__(self, first_ms, most_ms):
         self._first = self._wait = first_ms
         self._most = most_ms
-        self._until = None
+        self._timer = Timer(0)
 
     def reset(self):
         self._wait = self._first
-        self._until = None
+        self._timer.start(0)
 
     def fail(self):
-        """Wait from now: between half of the present wait and the whole, then double it."""
+        """Wait from now on: between half of the present wait and the whole, then double it."""
         jitter = os.urandom(1)[0] * self._wait >> 9
-        self._until = Timer(self._wait - jitter)
+        self._timer.start(self._wait - jitter)
         self._wait = min(2 * self._wait, self._most)
 
     def ready(self):
-        return self._until is None or self._until.left() <= 0
+        """Whether the wait is over, of which only what passes between two looks counts."""
+        return not self._timer.left()

@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "support")]
 
 import crypto  # noqa: E402
+import hostile  # noqa: E402
 import p256  # noqa: E402
 
 import emulated  # noqa: E402
@@ -41,6 +42,7 @@ def main() -> None:
     console = Console()
     figures = crypto.run(console) | flash_wear(console) | emulated.run(console)
     figures |= p256.run(console)
+    figures |= hostile.run(console)
     target = ROOT / "build" / "bench.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(figures, indent=1) + "\n")

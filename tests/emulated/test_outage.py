@@ -1,4 +1,4 @@
-"""A full outbox, and back: on each board that is emulated, in RAM, on flash, and on a full flash."""
+"""A full outbox and back, on each emulated board: in RAM, on flash, and on a full flash."""
 
 from __future__ import annotations
 

@@ -8,13 +8,30 @@ from typing import Any
 
 import pytest
 
+import birthkey._port
 import birthkey.conversation
 import birthkey.device
 from birthkey import Device
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import Registry
+from device import Interpreter
 from device_network import Network, Transport
 from virtual_time import Clock
+
+# Milliseconds from the beginning of a clock to its first wrap, and from one wrap to the next.
+TICKS = {
+    "ticks from 0": (0, 1 << 30),
+    "ticks about to wrap": (700, 1 << 30),
+    "ticks of 2^20": (0, 1 << 20),
+}
+
+
+@pytest.fixture(params=TICKS.values(), ids=TICKS)
+def ticks(device: Interpreter, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The ticks of clocks by hand on the device."""
+    device.call("ticks:choose", *request.param)
+    yield
+    device.call("ticks:choose", 0, 1 << 30)
 
 
 @pytest.fixture
@@ -30,18 +47,19 @@ def network(registry: Registry) -> Network:
     return Network(registry, ServerKey.generate())
 
 
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Clock:
+@pytest.fixture(params=[(5, 1 << 30), (15, 1 << 20)], ids=["ticks of 2^30", "ticks of 2^20"])
+def board_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The board's clock, which goes when the board sleeps: no test depends on how fast or how
-    busy a machine is."""
-    clock = Clock()
+    busy a machine is. Its ticks wrap soon after the test has begun."""
+    before_wrap_ms, period = request.param
+    clock = Clock(period - before_wrap_ms, period)
     clock.install(monkeypatch)
     return clock
 
 
 @pytest.fixture
 def start(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: Clock
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, board_clock: Clock
 ) -> Callable[..., Device]:
     """Starts the board; it is the same one each time. It waits for nothing long."""
     monkeypatch.setattr(birthkey.device, "Tcp", Transport)

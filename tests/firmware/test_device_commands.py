@@ -291,8 +291,8 @@ class Slow(Transport):
 
 
 @pytest.fixture
-def slow(start: Start, ticks: Clock, monkeypatch: pytest.MonkeyPatch) -> Device:
-    monkeypatch.setattr(Slow, "clock", ticks)
+def slow(start: Start, board_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Device:
+    monkeypatch.setattr(Slow, "clock", board_clock)
     monkeypatch.setattr(birthkey.device, "Tcp", Slow)
     device = start()
     assert device.deliver()
@@ -334,7 +334,7 @@ def test_without_one_nothing_is_waited_for(slow: Device, monkeypatch: pytest.Mon
 def test_one_that_never_comes_holds_nobody_up_for_long(
     slow: Device,
     operator: Operator,
-    ticks: Clock,
+    board_clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     command_ms: int,
     wait_ms: int,
@@ -343,9 +343,9 @@ def test_one_that_never_comes_holds_nobody_up_for_long(
     monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", command_ms)
     monkeypatch.setattr(Slow, "after", 60_000)
     operator.send(slow)
-    began = ticks.now
+    began = board_clock.now
     assert slow.send({"t": 1}, wait_ms)
-    assert 20 <= ticks.now - began < 600
+    assert 20 <= board_clock.now - began < 600
     assert slow.problem is None
 
 
@@ -353,7 +353,7 @@ def test_a_handler_that_sends_does_not_wait_for_its_own_command(
     start: Start,
     operator: Operator,
     network: Network,
-    ticks: Clock,
+    board_clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(birthkey.conversation, "_COMMAND_MS", 60_000)
@@ -366,9 +366,9 @@ def test_a_handler_that_sends_does_not_wait_for_its_own_command(
         return b"" if len(answers) == 4 else answer
 
     def handler(body: Any) -> None:
-        began = ticks.now
+        began = board_clock.now
         assert device.send({"inner": True})
-        took.append(ticks.now - began)
+        took.append(board_clock.now - began)
 
     assert device.deliver()
     device.on_command(handler)

@@ -122,7 +122,7 @@ def test_an_answer_is_believed_for_ten_seconds(
     device: Device,
     network: Network,
     clock: list[int],
-    ticks: Clock,
+    board_clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     late: int,
     believed: bool,
@@ -130,7 +130,7 @@ def test_an_answer_is_believed_for_ten_seconds(
     monkeypatch.setattr(birthkey.conversation, "_ANSWER_MS", 20_000)
 
     def hold(answer: bytes) -> bytes:
-        ticks.now += late
+        board_clock.now += late
         return answer
 
     network.down = hold

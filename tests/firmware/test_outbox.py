@@ -9,15 +9,8 @@ import cbor2
 import pytest
 
 from birthkey.keystore import Keystore, KeystoreError
-from birthkey.outbox import Backoff, Outbox, OutboxFull, Spool
-from virtual_time import PERIOD, Clock
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(PERIOD - 500)
-    clock.install(monkeypatch)
-    return clock
+from birthkey.outbox import Outbox, OutboxFull, Spool
+from device import Handle, Interpreter
 
 
 def test_messages_are_counted_within_their_boot() -> None:
@@ -55,34 +48,41 @@ def test_a_message_over_its_limit_is_refused_and_takes_no_counter() -> None:
     assert outbox.append({}).counter == 1 << 32
 
 
-def test_waits_double_up_to_the_most_and_are_never_less_than_half(clock: Clock) -> None:
-    backoff = Backoff(1000, 4000)
+@pytest.fixture
+def backoff(device: Interpreter, ticks: None) -> Handle:
+    made: Handle = device.call("ticks:Timed", "birthkey.outbox:Backoff", 1000, 4000)
+    return made
+
+
+def test_waits_double_up_to_the_most_and_are_never_less_than_half(backoff: Handle) -> None:
     for wait in (1000, 2000, 4000, 4000):
-        assert backoff.ready()
-        backoff.fail()
-        clock.now += wait // 2 - 1
-        assert not backoff.ready()
-        clock.now += wait - wait // 2 + 1
-    assert backoff.ready()
+        assert backoff.call("ready")
+        backoff.call("fail")
+        backoff.wait(wait // 2 - 1)
+        assert not backoff.call("ready")
+        backoff.wait(wait // 2 + 1)
+    assert backoff.call("ready")
 
 
-def test_a_success_forgets_the_wait(clock: Clock) -> None:
-    backoff = Backoff(1000, 4000)
-    backoff.fail()
-    backoff.reset()
-    assert backoff.ready()
-    backoff.fail()
-    clock.now += 1000
-    assert backoff.ready()
+def test_a_success_forgets_the_wait(backoff: Handle) -> None:
+    backoff.call("fail")
+    backoff.call("reset")
+    assert backoff.call("ready")
+    backoff.call("fail")
+    backoff.wait(1000)
+    assert backoff.call("ready")
 
 
-@pytest.mark.parametrize("pause", [PERIOD // 2, PERIOD // 2 + 1, PERIOD - 60_000])
-def test_a_pause_that_cannot_be_told_is_long_enough(clock: Clock, pause: int) -> None:
-    """Ticks wrap: a week later it must not wait for another."""
-    backoff = Backoff(1000, 4000)
-    backoff.fail()
-    clock.now += pause
-    assert backoff.ready()
+@pytest.mark.parametrize("days", [0.01, 0.5, 6.3, 9, 12, 12.5, 100, 400.25])
+def test_no_pause_makes_a_wait_longer(backoff: Handle, days: float) -> None:
+    """Not even one of which the ticks say that it went back in time."""
+    backoff.call("fail")
+    backoff.wait(int(days * 24 * 3600 * 1000))
+    for _ in range(11):
+        if backoff.call("ready"):
+            break
+        backoff.wait(100)
+    assert backoff.call("ready")
 
 
 @pytest.fixture

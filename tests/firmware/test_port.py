@@ -13,7 +13,7 @@ import pytest
 
 from birthkey import _port
 from birthkey._port import arun, run, ticks_add, ticks_diff, ticks_ms
-from device import Interpreter
+from device import Handle, Interpreter
 
 
 def _steps(count: int, log: list[str]) -> Iterator[None]:
@@ -59,6 +59,52 @@ def test_ticks_wrap_and_their_difference_does_not() -> None:
     now = ticks_ms()
     for delta in (0, 1, 100_000, (1 << 29) - 1, -1, -100_000):
         assert ticks_diff(ticks_add(now, delta), now) == delta
+
+
+# Timers
+
+
+@pytest.fixture
+def timer(device: Interpreter, ticks: None) -> Handle:
+    made: Handle = device.call("ticks:Timed", "birthkey._port:Timer", 1000)
+    return made
+
+
+def test_a_timer_counts_what_passes_between_its_looks(timer: Handle) -> None:
+    for left in (1000, 900, 899, 0, 0):
+        assert timer.call("left") == left
+        timer.wait({1000: 100, 900: 1}.get(left, 1_000_000))
+    timer.call("start", 30)
+    assert timer.call("left") == 30
+    timer.wait(29)
+    assert timer.call("left") == 1
+    timer.wait(1)
+    assert timer.call("left") == 0
+
+
+def test_a_timer_does_not_come_to_life_again(timer: Handle) -> None:
+    timer.wait(1000)
+    for _ in range(100):
+        assert timer.call("left") == 0
+        timer.wait(1 << 18)
+
+
+@pytest.mark.parametrize("halves", [1, 1.5, 1.999])
+@pytest.mark.parametrize("period", [1 << 20, 1 << 30])
+def test_a_pause_that_is_too_long_to_be_told_ends_a_timer(
+    device: Interpreter, halves: float, period: int
+) -> None:
+    device.call("ticks:choose", 5, period)
+    timer = device.call("ticks:Timed", "birthkey._port:Timer", period // 2 - 1)
+    assert timer.call("left") == period // 2 - 1
+    timer.wait(int(halves * period / 2))
+    assert timer.call("left") == 0
+    device.call("ticks:choose", 0, 1 << 30)
+
+
+def test_a_timer_without_time_is_over(device: Interpreter) -> None:
+    for milliseconds in (0, -1):
+        assert device.call("birthkey._port:Timer", milliseconds).left() == 0
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,29 @@ HOSTILE = b'\r\nOK\r\n+IPD,0,5:> CLOSED\r\n0,CLOSED\r\nready\r\n\x00\xff+CIPRECV
 
 def setup(*receive_mode: tuple[bytes, bytes], join: Script | None = None) -> Script:
     return [
-        (b"ATE0\r\n", b"ATE0\r\r\n" + OK),
-        (b"AT+CWMODE=1\r\n", OK),
-        (b"AT+CIPDINFO=0\r\n", ERROR),
-        (b"AT+CIPCLOSE=5\r\n", b"0,CLOSED\r\n" + OK),
+        *BEGUN,
         *(join or []),
         (b"AT+CIPMUX=1\r\n", OK),
         *(receive_mode or [(b"AT+CIPRECVMODE=1\r\n", OK)]),
     ]
 
 
+# What comes before the network is joined, and what answers a modem that takes no CIPMUX.
+BEGUN: Script = [
+    (b"ATE0\r\n", b"ATE0\r\r\n" + OK),
+    (b"AT+CIPMODE=0\r\n", OK),
+    (b"AT+CIPDINFO=0\r\n", ERROR),
+    (b"AT+CIPCLOSE=5\r\n", b"0,CLOSED\r\n" + OK),
+    (b"AT+SYSSTORE=0\r\n", OK),
+    (b"AT+CWMODE=1\r\n", OK),
+]
+STUCK: Script = [
+    *BEGUN,
+    (b"AT+CIPMUX=1\r\n", b"link is builded\r\n" + ERROR),
+    (b"AT+CIPCLOSE\r\n", ERROR),
+    (b"AT+CIPMUX=1\r\n", b"link is builded\r\n" + ERROR),
+]
+ESCAPE = (b"+++", b"")
 PUSH = ((b"AT+CIPRECVMODE=1\r\n", ERROR), (b"AT+CIPRECVTYPE=5,1\r\n", ERROR))
 RESET = (b"AT+RST\r\n", OK + b"\x00\xfe\x80\r\nready\r\n")
 

@@ -61,8 +61,8 @@ MUTATIONS = [
         # Two seconds more: for ever is longer than a test can wait.
         "TLS: whoever sends without end is not waited for",
         BOARD,
-        "late = left <= 0",
-        "late = left <= -2000",
+        "buffer, Timer(timeout_ms),",
+        "buffer, Timer(timeout_ms + 2000),",
         PARTS,
     ),
     (

@@ -20,20 +20,19 @@ PERIOD = 1 << 30
 
 
 class Clock:
-    """`now` in milliseconds, which never wraps; boards see it modulo PERIOD."""
+    """`now` in milliseconds, which never wraps; boards see it modulo `period`."""
 
-    def __init__(self, now: int = 0) -> None:
-        self.now = now
-        self.slept = 0
+    def __init__(self, now: int = 0, period: int = PERIOD) -> None:
+        self.now, self.period = now, period
 
     def ticks_ms(self) -> int:
-        return self.now % PERIOD
+        return self.now % self.period
 
     def sleep_ms(self, milliseconds: int) -> None:
         self.now += milliseconds
-        self.slept += 1
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(birthkey._port, "_PERIOD", self.period)
         for module in (birthkey._port, birthkey.conversation):
             monkeypatch.setattr(module, "ticks_ms", self.ticks_ms)
         monkeypatch.setattr(birthkey._port, "sleep_ms", self.sleep_ms)

@@ -1,4 +1,4 @@
-"""The AT protocol without input and output: bytes in, events out.
+"""The AT protocol without input and output: bytes in, events out, one call for each.
 
     state    what comes                            event                  next state
     idle     line ends, blanks, noise              -                      idle
@@ -45,25 +45,41 @@ OFFLINE = const(3)  # the network is gone, and every link with it
 BUSY = const(4)  # the modem did not take what was sent last
 
 _LF = const(10)
+_COMMA = const(44)
+_COLON = const(58)
 _PLUS = const(43)
+# A header of counted data has no more commas and colons, a sender's address included.
+_SEPARATORS = const(6)
 _FINALS = {b"OK": True, b"ERROR": False}
 _ERRORS = (b"+CME ERROR:", b"+CMS ERROR:")
 
 
 def number(line, field):
     """Give a field of a line as an int of at most 5 digits, or None."""
-    fields = line.replace(b":", b",").split(b",")
-    if field >= len(fields):
+    start = at = 0
+    while at < len(line):
+        if line[at] in (_COMMA, _COLON):
+            if not field:
+                break
+            field -= 1
+            start = at + 1
+        at += 1
+    if field:
         return None
-    digits = fields[field].strip()
+    digits = line[start:at].strip()
     return int(digits) if digits.isdigit() and len(digits) <= 5 else None
 
 
 class Engine:
-    """Takes the modem's bytes apart; holds one line at most, and never keeps data."""
+    """Takes the modem's bytes apart; holds one line at most, and never keeps data.
 
-    def __init__(self, dialect):
+    Each event is a call of `take(kind, value, detail)`: what a line of noise costs is free
+    again before the next.
+    """
+
+    def __init__(self, dialect, take):
         self._dialect = dialect
+        self._take = take
         self._line = memoryview(bytearray(dialect.LINE_LIMIT))
         self._ends = bytes([header[1] for header in dialect.HEADERS])
         self.reset()
@@ -71,6 +87,7 @@ class Engine:
     def reset(self):
         """Forget everything that was begun."""
         self._length = 0
+        self._ended = 0  # how often the line so far could have been a header
         self._left = 0
         self._link = None
         self._skipping = False
@@ -78,16 +95,16 @@ class Engine:
         self.prompt = None  # the one byte that the running command waits for
 
     def feed(self, data):
-        """Take bytes in; give the list of events that they complete."""
-        events = []
+        """Take bytes in."""
+        take = self._take
         data = memoryview(data)
         at = 0
         while at < len(data):
             if self._left:
                 piece = data[at : at + self._left]
-                events.append((DATA, piece, self._link))
                 self._left -= len(piece)
                 at += len(piece)
+                take(DATA, piece, self._link)
                 continue
             byte = data[at]
             at += 1
@@ -95,27 +112,32 @@ class Engine:
                 self._skipping = byte != _LF
             elif self._length == 0:
                 if self.prompt and byte == self.prompt[0]:
-                    events.append((PROMPT, self.prompt, True))
-                    self.prompt = None
+                    prompt, self.prompt = self.prompt, None
+                    take(PROMPT, prompt, True)
                 elif 0x20 < byte < 0x7F:
                     self._line[0] = byte
                     self._length = 1
-            elif byte in self._ends and self._line[0] == _PLUS and self._header(byte, events):
+                    self._ended = 0
+            elif byte in self._ends and self._line[0] == _PLUS and self._header(byte):
                 self._length = 0
             elif byte == _LF:
-                self._classify(bytes(self._line[: self._length]).rstrip(), events)
+                line = bytes(self._line[: self._length]).rstrip()
                 self._length = 0
+                self._classify(line)
             elif self._length == len(self._line):
-                events.append((OVERLONG, None, None))
                 self._length = 0
                 self._skipping = True
+                take(OVERLONG, None, None)
             else:
                 self._line[self._length] = byte
                 self._length += 1
-        return events
 
-    def _header(self, byte, events):
+    def _header(self, byte):
         """If the line so far is a header of counted data, expect them; else give False."""
+        # Or a line of commas would be copied as often as it has any.
+        self._ended += 1
+        if self._ended > _SEPARATORS:
+            return False
         line = bytes(self._line[: self._length])
         for start, end, length_field, link_field, limit in self._dialect.HEADERS:
             if byte != end or not line.startswith(start):
@@ -124,8 +146,8 @@ class Engine:
             link = None if link_field is None else number(line, link_field)
             most = self.asked if limit is None else limit
             if length is None or length > most or (link is None and link_field is not None):
-                events.append((VIOLATION, line, None))
                 self._skipping = byte != _LF
+                self._take(VIOLATION, line, None)
                 return True
             if limit is None:
                 self.asked -= length
@@ -134,19 +156,20 @@ class Engine:
             return True
         return False
 
-    def _classify(self, line, events):
+    def _classify(self, line):
+        take = self._take
         success = self._dialect.FINALS.get(line, _FINALS.get(line))
         if success is not None:
-            events.append((FINAL, line, success))
+            take(FINAL, line, success)
             return
         for start in _ERRORS:
             if line.startswith(start):
-                events.append((FINAL, line, False))
+                take(FINAL, line, False)
                 return
         for start, meaning, link_field in self._dialect.CODES:
             if line.startswith(start):
                 link = None if link_field is None else number(line, link_field)
                 if link is not None or link_field is None:
-                    events.append((CODE, meaning, link))
+                    take(CODE, meaning, link)
                     return
-        events.append((LINE, line, None))
+        take(LINE, line, None)

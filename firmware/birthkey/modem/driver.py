@@ -1,12 +1,13 @@
 """Drives a modem: owns the UART, the engine and the links.
 
-Every wait is a generator that yields when there is nothing to do and ends by a deadline:
-drive it with `birthkey._port.run` or `arun`. Whatever leaves the modem in doubt (silence,
-a restart, data that make no sense) ends all streams, and the next `connect` rebuilds
-everything from the first AT on: nothing is ever resumed in the middle.
+Every wait is a generator that yields in each round and ends by a timer: drive it with
+`birthkey._port.run` or `arun`, leave it for as long as you like, close it or drop it at any
+step. Whatever leaves the modem in doubt (silence, a restart, data that make no sense, a command
+that was dropped half-way) ends all streams, and the next `connect` rebuilds everything from the
+first AT on: nothing is ever resumed in the middle.
 """
 
-from birthkey._port import const, ticks_add, ticks_diff, ticks_ms
+from birthkey._port import Timer, const
 from birthkey.modem import (
     ModemClosed,
     ModemError,
@@ -39,6 +40,8 @@ _RESET_MS = const(10_000)
 _QUIET_MS = const(50)
 _BUSY_MS = const(500)  # after `busy` the command may still be running: wait before repeating
 _ABANDONED_MS = const(60_000)
+# When time is up, what the UART holds is still looked at: its buffer is full after a pause.
+_LAST_LOOKS = const(16)
 _WRITE = const(128)  # bytes between two looks at the receiver, whose buffer is small
 _LINES = const(8)
 
@@ -46,6 +49,9 @@ _LINES = const(8)
 # attempts every other one feeds it, until the longest frame that it can wait for is full.
 _PADDED = (3, 5, 7, 9)
 _PADDING = b" " * 512 + b"\r\n"
+# And one that passes everything on to a peer takes commands after this sign. Silence has to
+# surround it, and an attempt's time is long enough for that.
+_ESCAPED = const(3)
 
 
 class Modem:
@@ -55,7 +61,7 @@ class Modem:
         self.dialect = dialect
         self.lines = []  # what the last command answered
         self._uart = uart
-        self._engine = Engine(dialect)
+        self._engine = Engine(dialect, self._take)
         self._input = memoryview(bytearray(256))
         self._buffer_size = buffer_size
         self._spare = []  # receive buffers that no stream uses
@@ -66,18 +72,30 @@ class Modem:
         self._distrust = False  # reset the modem before using it again
         self._waking = False  # nothing that arrives counts yet
         self._restarted = False
-        self._heard = self._understood = False
+        self._heard = self._understood = self._was_busy = False
         self._success = None  # what ends the running command well
         self._outcome = None
-        self._busy_at = None
+        self._busy = False  # the modem said so since the running command was sent
+        self._busy_timer = Timer(0)
         self._failure = None  # what the running command has to raise
         self._owner = None  # the steps that use the modem now
-        self._stepped = 0
+        self._stepped = False  # they have gone on since others looked
+        self._patience = Timer(0)
         self._midway = False
 
     @property
     def busy(self):
-        """Whether some steps are in the middle of using the modem."""
+        """Whether some steps are in the middle of using the modem.
+
+        Those that go no step further for a minute in which others look are given up: nobody
+        tells the modem of a generator that was dropped.
+        """
+        if self._owner is not None:
+            if self._stepped:
+                self._stepped = False
+                self._patience.start(_ABANDONED_MS)
+            elif not self._patience.left():
+                self._leave()
         return self._owner is not None
 
     def connect(self, host, port, protocol="TCP"):
@@ -115,8 +133,13 @@ class Modem:
         if not length:
             return False
         self._heard = True
-        for kind, value, detail in self._engine.feed(self._input[:length]):
-            self._take(kind, value, detail)
+        try:
+            self._engine.feed(self._input[:length])
+        except MemoryError:
+            # Some of it is lost, and perhaps data of a stream.
+            raise self.fail(
+                ModemError("Memory ran out while the modem was heard: it is set up anew.")
+            )
         return True
 
     # What dialects call.
@@ -137,20 +160,27 @@ class Modem:
 
     def _exclusive(self, steps):
         """Run steps when nobody else uses the modem."""
-        while self._owner is not None:
-            if ticks_diff(ticks_ms(), self._stepped) > _ABANDONED_MS:
-                self._leave()
+        while self.busy:
             yield
         self._owner = steps
-        self._stepped = ticks_ms()
         try:
-            return (yield from steps)
+            # Not `yield from`: who was given up meanwhile must not take another step.
+            while self._owner is steps:
+                self._stepped = True
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    return stop.value
+                yield
         finally:
             if self._owner is steps:
                 self._leave()
+        raise ModemClosed("Others use the modem since this was left for long: connect again.")
 
     def _leave(self):
         self._owner = None
+        self._engine.asked = 0
+        self._reading = None
         if self._midway:
             self._midway = False
             self.fail(ModemClosed("A command to the modem was abandoned half-way: connect again."))
@@ -171,24 +201,28 @@ class Modem:
         No result in time: raises error, or gives None while waking. A command (not data)
         is repeated when the modem was busy.
         """
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        timer = Timer(timeout_ms)
         view, at = memoryview(data), 0
         if command:
             self.pump()  # what came before it is no answer
         self._expect(success)
         self._midway = True
+        looks = _LAST_LOOKS
         while True:
             if at < len(view):
                 at += self._uart.write(view[at : at + _WRITE]) or 0
-            self.pump()
-            now = self._stepped = ticks_ms()
+            yield
+            heard = self.pump()
             if self._failure is not None:
                 self._midway = False
                 raise self._failure
             if self._outcome is not None and at == len(view):
                 self._midway = False
                 return self._outcome
-            if ticks_diff(deadline, now) <= 0:
+            if not timer.left():
+                looks -= 1
+                if heard and looks:
+                    continue
                 self._midway = False
                 if self._waking:
                     return None
@@ -196,17 +230,15 @@ class Modem:
                 raise self.fail(
                     error("The modem did not answer %s within %d ms." % (what, timeout_ms))
                 )
-            busy_at = self._busy_at
-            if command and busy_at is not None and ticks_diff(now, busy_at) >= _BUSY_MS:
+            if command and self._busy and not self._busy_timer.left():
                 at = 0
                 self._expect(success)
-            yield
 
     def _expect(self, success):
         self.lines.clear()
         self._success = success
         self._outcome = None
-        self._busy_at = None
+        self._busy = False
         self._engine.prompt = success if success == self.dialect.PROMPT else None
 
     def _take(self, kind, value, detail):
@@ -236,7 +268,8 @@ class Modem:
     def _note(self, meaning, link):
         """Keep what an unsolicited code says; it may come at any moment."""
         if meaning == BUSY:
-            self._busy_at = ticks_ms()
+            self._busy = self._was_busy = True
+            self._busy_timer.start(_BUSY_MS)
         elif meaning == RESTARTED:
             self._restarted = True
             if not self._waking:
@@ -258,6 +291,8 @@ class Modem:
 
     def _connect(self, host, port, protocol):
         for stream in self._streams:
+            if stream is not None and not self._up:
+                stream.fail(ModemClosed("The modem is set up anew: connect again."))
             if stream is not None and (stream.released or stream.failure is not None):
                 yield from self._close(stream)
         if not self._up:
@@ -273,14 +308,18 @@ class Modem:
         self._next_link = link + 1
         buffer = self._spare.pop() if self._spare else memoryview(bytearray(self._buffer_size))
         stream = self._streams[link] = Stream(self, link, buffer)
-        if not (yield from self.dialect.open(self, link, protocol, host, port)):
-            why = "; ".join([_shown(line) for line in self.lines]) or "no reason given"
-            error = ServerUnreachable(
-                "No %s connection to %s port %d (%s): check that the server runs and that the "
-                "network lets it through." % (protocol, host, port, why)
-            )
+        try:
+            if not (yield from self.dialect.open(self, link, protocol, host, port)):
+                why = "; ".join([_shown(line) for line in self.lines]) or "no reason given"
+                raise ServerUnreachable(
+                    "No %s connection to %s port %d (%s): check that the server runs and that the "
+                    "network lets it through." % (protocol, host, port, why)
+                )
+        except ModemError as error:
+            # A modem that restarted unheard, or lost its network, refuses this for ever.
+            self._up = False
             self._release(stream, error)
-            raise error
+            raise
         return stream
 
     def _bring_up(self):
@@ -301,17 +340,27 @@ class Modem:
         """Send AT until it is answered: the first ones may meet a modem that sleeps or boots."""
         self._waking = True
         self.pump()  # what came before it is no answer: the OK of a prompt, perhaps
-        self._heard = self._understood = False
+        self._heard = self._understood = self._was_busy = False
         self._failure = None
         self._engine.reset()
+        dialect = self.dialect
         for attempt in range(_WAKE_ATTEMPTS):
+            if attempt == _ESCAPED:
+                yield from self._exchange(dialect.ESCAPE, b"OK", dialect.ESCAPE_MS)
             data = _PADDING if attempt in _PADDED else b"AT\r\n"
             if (yield from self._exchange(data, b"OK", _WAKE_MS)):
                 break
         else:
-            if self._heard and not self._understood:
+            if self._was_busy:
                 why = (
-                    "Bytes come from the modem, but no line makes sense: the baud rate looks wrong."
+                    "The modem is busy with an earlier command and takes no other: if it stays "
+                    "so, switch it off and on."
+                )
+            elif self._heard and not self._understood:
+                why = (
+                    "Bytes come from the modem, but no line makes sense: the baud rate looks "
+                    "wrong, or it passes on what its peer sends (transparent mode) and does not "
+                    "leave that."
                 )
             elif self._heard:
                 why = "The modem talks but takes no command: check the line to its RX."
@@ -319,10 +368,12 @@ class Modem:
                 why = "No modem answers: check its power, RX and TX (crossed?) and the baud rate."
             raise NoAnswer(why)
         # The answers to earlier attempts must not be taken for those to the next command.
-        began = quiet = ticks_ms()
-        while ticks_diff(ticks_ms(), quiet) < _QUIET_MS:
-            if self.pump() and ticks_diff(ticks_ms(), began) < _WAKE_MS:
-                quiet = ticks_ms()
+        quiet, most = Timer(_QUIET_MS), Timer(_WAKE_MS)
+        while True:
+            if self.pump() and most.left():
+                quiet.start(_QUIET_MS)
+            if not quiet.left():
+                break
             yield
         self._waking = False
 
@@ -330,9 +381,11 @@ class Modem:
         self._waking = True
         self._restarted = False
         yield from self._exchange(self.dialect.RESET.encode() + b"\r\n", b"OK", _WAKE_MS)
-        deadline = ticks_add(ticks_ms(), _RESET_MS)
-        while not self._restarted and ticks_diff(deadline, ticks_ms()) > 0:
+        timer = Timer(_RESET_MS)
+        while True:
             self.pump()
+            if self._restarted or not timer.left():
+                break
             yield
         yield from self._wake()
 
@@ -356,11 +409,7 @@ class Modem:
         most = min(stream.space, self.dialect.READ_MAX)
         self._engine.asked = most
         self._reading = stream
-        try:
-            yield from self.dialect.read(self, stream.link, most)
-        finally:
-            self._engine.asked = 0
-            self._reading = None
+        yield from self.dialect.read(self, stream.link, most)
         if stream.buffered > before:
             stream.pending = True  # only an empty answer says that it was all
 

@@ -2,13 +2,14 @@
 
 import io
 
-from birthkey._port import const, run, ticks_add, ticks_diff, ticks_ms
+from birthkey._port import Timer, const, run
 from birthkey.modem import ModemClosed
 
 _SEND_MS = const(15_000)
 # A code can be lost on the UART, and some modems announce new data only after the old
 # ones were read: so ask now and then, even when nothing was announced.
 _PROBE_MS = const(1000)
+_LAST_LOOKS = const(16)  # when time is up, for the UART's buffer is full after a pause
 
 _POLL = const(3)
 _CLOSE = const(4)
@@ -24,16 +25,16 @@ class Stream(io.IOBase):
 
     def __init__(self, modem, link, buffer):
         self.link = link
-        self.deadline = None  # ticks_ms after which `readinto` and `write` give up
+        self.timer = None  # a Timer: when it is over, `readinto` and `write` give up
         self.pending = False  # the modem may hold data for this link
         self.ended = False  # the peer closed; what the modem holds can still be read
         self.failure = None
-        self.released = False  # the finaliser asked to close it
+        self.released = False  # to be closed by the next `connect`, if nobody does before
         self._modem = modem
         self._buffer = buffer  # a memoryview
         self._start = 0
         self._end = 0
-        self._read_at = ticks_ms()
+        self._probe = Timer(_PROBE_MS)
 
     @property
     def connected(self):
@@ -89,7 +90,7 @@ class Stream(io.IOBase):
     def asking(self):
         """Note that the modem is being asked for data."""
         self.pending = False
-        self._read_at = ticks_ms()
+        self._probe.start(_PROBE_MS)
 
     def take(self, buffer):
         """Move received bytes into buffer; give how many."""
@@ -105,27 +106,35 @@ class Stream(io.IOBase):
         """Send all of data; raises ModemError, after which the connection is over."""
         view = memoryview(data)
         most = self._modem.dialect.SEND_MAX
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        timer = Timer(timeout_ms)
         for at in range(0, len(view), most):
-            left = ticks_diff(deadline, ticks_ms())
-            yield from self._modem.send(self, view[at : at + most], left)
+            # There is no step between two of them: whoever drops these is in the middle of one.
+            yield from self._modem.send(self, view[at : at + most], timer.left())
 
     def wait(self, least, timeout_ms):
         """Wait until so many bytes can be taken; give whether they can.
 
-        Raises ModemClosed when the peer closed and no more will come.
+        When time is up, the modem is asked once more for what it holds; with a negative time,
+        it is not asked at all. Raises ModemClosed when the peer closed and no more will come.
         """
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        timer = Timer(timeout_ms)
+        looks = _LAST_LOOKS
         while True:
-            self._modem.pump()
+            heard = self._modem.pump()
             if self.buffered >= least:
                 return True
             if self._due():
+                if timeout_ms < 0:
+                    return False
                 yield from self._modem.read(self)
-                continue
-            self.check()
-            if ticks_diff(deadline, ticks_ms()) <= 0:
-                return False
+                if not timer.left():
+                    return self.buffered >= least
+            else:
+                self.check()
+                if not timer.left():
+                    looks -= 1
+                    if not heard or not looks:
+                        return False
             yield
 
     def receive(self, buffer, timeout_ms):
@@ -139,6 +148,8 @@ class Stream(io.IOBase):
 
     def close(self):
         """Close the connection; never raises."""
+        # These steps may be closed or dropped before they are over.
+        self.released = True
         return self._modem.close(self)
 
     # MicroPython's stream protocol, for libraries that want it: synchronous, errors as numbers.
@@ -191,7 +202,7 @@ class Stream(io.IOBase):
     def _due(self):
         if self.failure is not None:
             return False
-        return self.pending or ticks_diff(ticks_ms(), self._read_at) >= _PROBE_MS
+        return self.pending or not self._probe.left()
 
     def _late(self):
-        return self.deadline is not None and ticks_diff(self.deadline, ticks_ms()) <= 0
+        return self.timer is not None and not self.timer.left()

@@ -4,15 +4,16 @@ Each frame is COBS-encoded (Cheshire and Baker, "Consistent Overhead Byte Stuffi
 that 0x00 occurs in none, and stands between two 0x00: after noise the next one is whole.
 """
 
-from birthkey._port import const, ticks_add, ticks_diff, ticks_ms
+from birthkey._port import Timer, const
 from birthkey.modem import ModemClosed, SendFailed
-from birthkey.transport.tcp import FRAME_MAX
+from birthkey.transport.tcp import FRAME_MAX, MAX_ANSWER
 
 _DELIMITER = b"\x00"
 _BLOCK = const(254)  # the most bytes that follow one code byte
-_ENCODED_MAX = const(4113)  # 4096 bytes and 17 codes
+_SHORT = const(8)  # bytes; slices of more are worth their memory
 _PIECE = const(256)
 _STALL_MS = const(1000)
+_LAST_LOOKS = const(16)  # when time is up, for the UART's buffer is full after a pause
 
 
 def encode(frame, block):
@@ -47,8 +48,14 @@ def decode(view):
         end = at + code
         if end > size:
             raise ValueError("the last block is cut short")
-        view[into : into + code - 1] = view[at + 1 : end]
-        into += code - 1
+        if code > _SHORT:
+            view[into : into + code - 1] = view[at + 1 : end]
+            into += code - 1
+        else:
+            while at + 1 < end:
+                at += 1
+                view[into] = view[at]
+                into += 1
         if end == size:
             return into
         if code <= _BLOCK:
@@ -58,13 +65,16 @@ def decode(view):
 
 
 class FrameReader:
-    """Takes a byte stream apart into frames; what is no frame is counted and skipped.
+    """Takes a byte stream apart into frames of at most `most` bytes.
 
-    After `feed`, `next_frame` is called until it gives None.
+    What is no frame is counted and skipped. After `feed`, `next_frame` is called until it
+    gives None.
     """
 
-    def __init__(self):
-        self._buffer = bytearray(_ENCODED_MAX + 1)
+    def __init__(self, most):
+        self._most = most
+        self._encoded_most = most + most // _BLOCK + 1  # with a code for each block begun
+        self._buffer = bytearray(self._encoded_most + 1)
         self._view = memoryview(self._buffer)
         self.bad = 0
         self.reset()
@@ -95,16 +105,17 @@ class FrameReader:
             if delimiter < 0:
                 self._make_room()
                 return None
-            encoded = self._view[self._start : delimiter]
+            start = self._start
             self._start = self._scanned = delimiter + 1
             if self._skipping:
                 self._skipping = False
-            elif len(encoded):
+            elif start < delimiter:
+                encoded = self._view[start:delimiter]
                 try:
                     length = decode(encoded)
                 except ValueError:
                     length = 0
-                if 0 < length <= FRAME_MAX:
+                if 0 < length <= self._most:
                     return bytes(encoded[:length])
                 self.bad += 1
 
@@ -113,7 +124,7 @@ class FrameReader:
         begun = self._end - self._start
         if self._skipping:
             begun = 0
-        elif begun > _ENCODED_MAX:
+        elif begun > self._encoded_most:
             self.bad += 1
             self._skipping = True
             begun = 0
@@ -132,7 +143,7 @@ class Serial:
     def __init__(self, uart):
         self.connected = False
         self._uart = uart
-        self._reader = FrameReader()
+        self._reader = FrameReader(MAX_ANSWER)
         self._piece = memoryview(bytearray(_PIECE))
         self._block = memoryview(bytearray(1 + _BLOCK))
 
@@ -160,17 +171,19 @@ class Serial:
     def receive(self, timeout_ms):
         """Give the next frame, or None when none was complete in time."""
         self._check()
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        timer = Timer(timeout_ms)
+        looks = _LAST_LOOKS
         while True:
             frame = self._reader.next_frame()
             if frame is not None:
                 return frame
-            late = ticks_diff(deadline, ticks_ms()) <= 0
             length = self._uart.readinto(self._piece[: self._reader.wanted])
             if length:
                 self._reader.feed(self._piece[:length])
-            if late:
-                return self._reader.next_frame()
+            if not timer.left():
+                looks -= 1
+                if not length or not looks:
+                    return self._reader.next_frame()
             yield
 
     def close(self):
@@ -184,17 +197,16 @@ class Serial:
             raise ModemClosed("The serial link is closed: open it first.")
 
     def _write(self, data):
-        stalled = ticks_add(ticks_ms(), _STALL_MS)
+        timer = Timer(_STALL_MS)
         while len(data):
             taken = self._uart.write(data)
             if taken:
                 data = data[taken:]
-                stalled = ticks_add(ticks_ms(), _STALL_MS)
-            elif ticks_diff(stalled, ticks_ms()) > 0:
-                yield
-            else:
+                timer.start(_STALL_MS)
+            elif not timer.left():
                 self.connected = False
                 raise SendFailed(
                     "The UART took no bytes for %d ms: does its flow control wait for somebody?"
                     % _STALL_MS
                 )
+            yield

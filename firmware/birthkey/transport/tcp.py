@@ -1,18 +1,20 @@
 """Frames on a stream: two bytes of length, big-endian, then the frame."""
 
-from birthkey._port import const, ticks_add, ticks_diff, ticks_ms
+from birthkey._port import Timer, const
 from birthkey.modem import ModemClosed
 
 FRAME_MAX = 4096
+MAX_ANSWER = const(1280)  # no server has more to say at once
 _HEADER = const(2)
 _PIECE = const(256)
 
 
 class FrameReader:
-    """Takes a byte stream apart into frames; holds one frame at most."""
+    """Takes a byte stream apart into frames of at most `most` bytes; holds one at most."""
 
-    def __init__(self):
-        self._buffer = memoryview(bytearray(_HEADER + FRAME_MAX))
+    def __init__(self, most):
+        self._buffer = memoryview(bytearray(_HEADER + most))
+        self._most = most
         self.reset()
 
     def reset(self):
@@ -33,8 +35,8 @@ class FrameReader:
         self._filled = end
         if end == _HEADER and self._whole == _HEADER:
             length = self._buffer[0] << 8 | self._buffer[1]
-            if not 0 < length <= FRAME_MAX:
-                raise ValueError("a frame length of %d, outside 1 to %d" % (length, FRAME_MAX))
+            if not 0 < length <= self._most:
+                raise ValueError("a frame length of %d, outside 1 to %d" % (length, self._most))
             self._whole += length
 
     def next_frame(self):
@@ -54,7 +56,7 @@ class Tcp:
         self._host = host
         self._port = port
         self._stream = None
-        self._reader = FrameReader()
+        self._reader = FrameReader(MAX_ANSWER)
         self._piece = memoryview(bytearray(_PIECE))
 
     @property
@@ -80,13 +82,13 @@ class Tcp:
         cannot be: what follows it on a stream means nothing.
         """
         stream = self._opened()
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        timer = Timer(timeout_ms)
+        left = max(timeout_ms, 0)
         while True:
             frame = self._reader.next_frame()
             if frame is not None:
                 return frame
             piece = self._piece[: min(self._reader.wanted, _PIECE)]
-            left = max(ticks_diff(deadline, ticks_ms()), 0)
             length = yield from stream.receive(piece, left)
             if not length:
                 return None
@@ -95,6 +97,9 @@ class Tcp:
             except ValueError as error:
                 yield from self.close()
                 raise ModemClosed("The server sent %s; the connection was closed." % error)
+            # Past its time, the modem is not asked for more: a peer may give a byte each time.
+            left = timer.left() or -1
+            yield
 
     def close(self):
         """Close the connection, if there is one; never raises."""

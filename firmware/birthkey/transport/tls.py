@@ -8,7 +8,7 @@ go is sent in one go.
 import gc
 import io
 
-from birthkey._port import OS_RANDOM, const, free_heap, ticks_add, ticks_diff, ticks_ms, tls
+from birthkey._port import OS_RANDOM, Timer, const, free_heap, tls
 from birthkey.crypto import x509
 from birthkey.crypto.entropy import EntropyError
 from birthkey.modem import ModemClosed, ModemError, SendFailed
@@ -108,6 +108,7 @@ class Tls:
                     "this firmware's TLS cannot let birthkey sign (MICROPY_PY_SSL_ECDSA_SIGN_ALT): "
                     "a client certificate would put the birth key at risk"
                 )
+        self._stream = None
         self._kept = None
         self._size = self._measure()
         self._keep()
@@ -118,8 +119,11 @@ class Tls:
         TlsError when it is TLS that fails, also because there is too little memory for it:
         then nothing was sent.
         """
+        # One whose steps were dropped still has its memory, and its place in the modem.
+        if self._stream is not None:
+            self._stream.abandon()
         wire = _Wire(self._out)
-        stream = TlsStream(self._wrap(wire, host), wire, host, self._keep)
+        stream = self._stream = TlsStream(self._wrap(wire, host), wire, host, self._keep)
         try:
             wire.stream = yield from self._link.connect(host, port)
             yield from stream.handshake(self._handshake_ms)
@@ -193,19 +197,19 @@ class TlsStream:
         self._wire = wire
         self._host = host
         self._failed = False
+        self._midway = False  # TLS has let records go, and they are not all sent
         self._early = bytearray(1)
         self._has_early = False  # the server was the first to speak
 
     @property
     def connected(self):
-        return not self._failed and self._wire.stream.connected
+        return not (self._failed or self._midway) and self._wire.stream.connected
 
     def handshake(self, timeout_ms):
         """Shake hands, before anything is sent; raises ModemError."""
-        deadline = ticks_add(ticks_ms(), timeout_ms)
         stream = self._wire.stream
         try:
-            done = yield from self._until(self._look, self._early, deadline)
+            done = yield from self._until(self._look, self._early, Timer(timeout_ms))
         except ModemClosed:
             if stream.failure is not None:
                 raise
@@ -218,27 +222,33 @@ class TlsStream:
 
     def send(self, data, timeout_ms=_SEND_MS):
         """Send all of data; raises ModemError, after which the connection is over."""
-        deadline = ticks_add(ticks_ms(), timeout_ms)
+        self._check()
+        timer = Timer(timeout_ms)
         view = memoryview(data)
+        self._midway = True
         while len(view):
             # After None, TLS wants to be given the same bytes again.
-            length = yield from self._until(self._socket.write, view, deadline)
+            length = yield from self._until(self._socket.write, view, timer)
             if length is None:
                 self._failed = True
                 raise SendFailed("TLS did not send all data in time: connect again.")
             view = view[length:]
+        self._midway = False
 
     def receive(self, buffer, timeout_ms):
         """Fill buffer with what came; give the number of bytes, 0 for none in time.
 
-        Raises ModemError when the connection is over: cut, or closed by the server.
+        With a negative time, the modem is not asked for more than it has given. Raises
+        ModemError when the connection is over: cut, or closed by the server.
         """
         if self._has_early:
             self._has_early = False
             buffer[0] = self._early[0]
             return 1
-        deadline = ticks_add(ticks_ms(), timeout_ms)
-        length = yield from self._until(self._socket.readinto, buffer, deadline)
+        self._check()
+        length = yield from self._until(
+            self._socket.readinto, buffer, Timer(timeout_ms), timeout_ms >= 0
+        )
         if length == 0:
             self._failed = True
             raise ModemClosed("The server closed the connection.")
@@ -269,18 +279,25 @@ class TlsStream:
             self._has_early = True
         return self._has_early or self._wire.shaken or None
 
-    def _until(self, call, buffer, deadline):
-        """What `call(buffer)` gives as soon as that is not None; None past the deadline.
+    def _check(self):
+        # The server misses records of steps that were closed or dropped.
+        self._failed = self._failed or self._midway
+        if self._failed:
+            raise ModemClosed("The connection is over, or was left while it sent: connect again.")
+
+    def _until(self, call, buffer, timer, waits=True):
+        """What `call(buffer)` gives as soon as that is not None; None when the time is up.
 
         Between two calls, records are carried to and from the modem.
         """
         wire = self._wire
         stream = wire.stream
-        late = False
+        late = not waits
         while True:
             try:
                 given = call(buffer)
             except (MemoryError, OSError, ValueError) as error:
+                self._failed = True
                 # The alert in which TLS tells the server why.
                 try:
                     yield from stream.send(wire.taken())
@@ -288,17 +305,19 @@ class TlsStream:
                     pass
                 raise self._broken(_explained(error, self._host))
             full = wire.full
-            yield from stream.send(wire.taken(), max(ticks_diff(deadline, ticks_ms()), 1))
-            if given is not None:
+            if wire.filled:
+                midway, self._midway = self._midway, True
+                yield from stream.send(wire.taken())
+                self._midway = midway
+            # One last look when the time is up: whoever sends without end, and nothing that
+            # counts, is not waited for.
+            if given is not None or late:
                 return given
-            # One last look past the deadline: whoever sends without end, and nothing that counts,
-            # is not waited for.
-            if late:
+            left = timer.left()
+            late = not left
+            if not full and not (yield from stream.wait(wire.wanted, left)):
                 return None
-            left = ticks_diff(deadline, ticks_ms())
-            late = left <= 0
-            if not full and not (yield from stream.wait(wire.wanted, max(left, 0))):
-                return None
+            yield
 
     def _broken(self, sentence):
         self._failed = True
@@ -318,7 +337,7 @@ class _Wire(io.IOBase):
         # would do no harm, for TLS goes on with it when it is told to send.
         self.shaken = False
         self._out = out
-        self._filled = 0
+        self.filled = 0
         self._left = 0  # of the record that TLS is reading
         self._changed = self._finished = False
 
@@ -329,11 +348,11 @@ class _Wire(io.IOBase):
 
     @property
     def full(self):
-        return self._filled == len(self._out)
+        return self.filled == len(self._out)
 
     def taken(self):
         """What is to be sent; there is room again then."""
-        filled, self._filled = self._filled, 0
+        filled, self.filled = self.filled, 0
         return self._out[:filled]
 
     def readinto(self, buffer):
@@ -354,11 +373,11 @@ class _Wire(io.IOBase):
         return length
 
     def write(self, data):
-        length = min(len(data), len(self._out) - self._filled)
+        length = min(len(data), len(self._out) - self.filled)
         if not length:
             return None
-        self._out[self._filled : self._filled + length] = memoryview(data)[:length]
-        self._filled += length
+        self._out[self.filled : self.filled + length] = memoryview(data)[:length]
+        self.filled += length
         return length
 
     def ioctl(self, request, argument):

@@ -20,7 +20,9 @@ _SETTINGS: dict[str, list[tuple[int, int, int]]] = {
     "E": [(1, 0, 1)],
     "+UART_CUR": [(115200, 80, 5_000_000), (8, 5, 8), (1, 1, 3), (0, 0, 2), (0, 0, 3)],
     "+SLEEP": [(0, 0, 3)],
+    "+SYSSTORE": [(1, 0, 1)],
     "+CWMODE": [(1, 0, 3)],
+    "+CIPMODE": [(0, 0, 1)],
     "+CIPMUX": [(0, 0, 1)],
     "+CIPDINFO": [(0, 0, 0)],  # the peer's address is never shown
 }
@@ -30,6 +32,7 @@ class _Mode(Enum):
     COMMAND = auto()
     PAYLOAD = auto()  # the next bytes belong to CIPSEND, whatever they look like
     BUSY = auto()  # a command waits for the network
+    TRANSPARENT = auto()  # all that comes goes to the one connection, until `+++`
 
 
 class Interpreter:
@@ -37,6 +40,7 @@ class Interpreter:
 
     def __init__(self, firmware: Firmware = ESP_AT_3_3) -> None:
         self.firmware = firmware
+        self.flash: tuple[str, str] | None = None  # the name and the password that are kept
         self._actions: list[Action] = []
         self._links: dict[int, Link] = {}
         self._power_on()
@@ -46,11 +50,13 @@ class Interpreter:
         self._mode = _Mode.COMMAND
         self._line = bytearray()
         self._payload = bytearray()
+        self._packet = bytearray()  # in transparent mode: what has come since silence
         self._wanted = 0  # bytes of payload
         self._target = 0  # the link that is being opened or sent on
         self._scolded = False  # "busy p..." was said of the line that is coming in
         self._ssid: str | None = None
-        self._joining = ""
+        self._joining = ("", "")
+        self._keeps = False  # what is being joined is to be kept in flash
         self._passive: set[int] = set()
         self._links = {}
 
@@ -69,9 +75,20 @@ class Interpreter:
             _Mode.COMMAND: self._feed_line,
             _Mode.PAYLOAD: self._feed_payload,
             _Mode.BUSY: self._feed_busy,
+            _Mode.TRANSPARENT: self._feed_transparent,
         }
         while data:
             data = consume[self._mode](data)
+        return self._flush()
+
+    def quiet(self) -> list[Action]:
+        """The board has said nothing for 20 ms: a packet of transparent mode ends."""
+        packet, self._packet = bytes(self._packet), bytearray()
+        if self._mode is _Mode.TRANSPARENT and packet == b"+++":
+            self._mode = _Mode.COMMAND
+            self._line = bytearray()
+        elif packet and 0 in self._links:
+            self._actions.append(Send(0, packet))
         return self._flush()
 
     def joined(self, error: int = 0) -> list[Action]:
@@ -80,8 +97,24 @@ class Interpreter:
         if error:
             self._write(f"+CWJAP:{error}\r\n\r\n{self.firmware.join_failure}\r\n")
         else:
-            self._ssid = self._joining
+            self._ssid, _ = self._joining
+            if self._keeps:
+                self.flash = self._joining
             self._write("WIFI CONNECTED\r\nWIFI GOT IP\r\n\r\nOK\r\n")
+        return self._flush()
+
+    def disconnected(self) -> list[Action]:
+        """The access point is gone."""
+        if self._mode is _Mode.BUSY and self._links:
+            self._mode = _Mode.COMMAND
+            if self._is_open(self._target):
+                self._write("\r\nSEND FAIL\r\n")
+            else:
+                del self._links[self._target]
+                self._actions.append(Close(self._target))
+                self._error("")
+        if self._mode is not _Mode.BUSY:  # joining ends by itself
+            self._leave()
         return self._flush()
 
     def opened(self, number: int, address: str, local_port: int) -> list[Action]:
@@ -103,6 +136,8 @@ class Interpreter:
 
     def sent(self, ok: bool) -> list[Action]:
         """The end of a Send."""
+        if self._mode is not _Mode.BUSY:
+            return self._flush()  # what transparent mode sends is not confirmed
         self._mode = _Mode.COMMAND
         self._write("\r\nSEND OK\r\n" if ok else "\r\nSEND FAIL\r\n")
         return self._flush()
@@ -119,7 +154,9 @@ class Interpreter:
     def received(self, number: int, data: bytes) -> list[Action]:
         """Bytes of a TCP connection, or one datagram."""
         link = self._links[number]
-        if number not in self._passive:
+        if self._mode is _Mode.TRANSPARENT:
+            self._write(data)
+        elif number not in self._passive:
             self._push(number, data)
         elif link.kind == "TCP" or link.buffered + len(data) <= self.firmware.receive_buffer:
             link.put(data)
@@ -134,7 +171,10 @@ class Interpreter:
         if link.phase is Phase.OPENING:
             return self.failed(number)
         link.phase = Phase.ENDED
-        if not link.pieces:  # otherwise CLOSED is withheld until they have been read
+        if self._mode is _Mode.TRANSPARENT:  # a module tries to connect again, and says nothing
+            del self._links[number]
+            self._actions.append(Close(number))
+        elif not link.pieces:  # otherwise CLOSED is withheld until they have been read
             if self._mode is _Mode.BUSY and self._target == number:
                 self._mode = _Mode.COMMAND
                 self._write("\r\nSEND FAIL\r\n")
@@ -177,6 +217,10 @@ class Interpreter:
         self._scolded = not newline
         return rest
 
+    def _feed_transparent(self, data: bytes) -> bytes:
+        self._packet += data
+        return b""
+
     def _execute(self, line: bytes) -> None:
         """A handler returns what to say before OK; None: OK has been said or comes later."""
         if line == b"\r\n":
@@ -186,7 +230,15 @@ class Interpreter:
                 raise Refused
             command = parse(line)
             name, form = command.name, command.form
-            if name in _SETTINGS and form:
+            if name in ("+CWMODE_CUR", "+CWJAP_CUR"):
+                if self.firmware.sysstore:
+                    raise Refused
+                name, keeps = name.removesuffix("_CUR"), False
+            else:
+                keeps = not self.firmware.sysstore or self._settings["+SYSSTORE"] == [1]
+            if name == "+CWJAP" and form == "=":
+                self._keeps = keeps
+            if name in _SETTINGS and form and self._knows(name):
                 answer = self._setting(name, form, command.parameters)
             elif (name, form) in _COMMANDS and self._knows(name):
                 answer = _COMMANDS[name, form](self, command.parameters)
@@ -198,6 +250,8 @@ class Interpreter:
             self._error(str(refused))
 
     def _knows(self, name: str) -> bool:
+        if name == "+SYSSTORE":
+            return self.firmware.sysstore
         chosen = self.firmware.receive_command
         if name in ("+CIPRECVMODE", "+CIPRECVTYPE"):
             return name == f"+{chosen}"
@@ -254,6 +308,10 @@ class Interpreter:
         parameters.end()
         if name == "+CIPMUX" and self._links and values != self._settings[name]:
             raise Refused("link is builded")  # sic
+        # Transparent mode has one connection.
+        other = {"+CIPMUX": "+CIPMODE", "+CIPMODE": "+CIPMUX"}.get(name)
+        if other and values == [1] == self._settings[other]:
+            raise Refused
         self._settings[name] = values
         if name == "+CWMODE" and not values[0] & 1:
             self._leave()
@@ -271,12 +329,13 @@ class Interpreter:
         return None
 
     def _join(self, parameters: Parameters) -> str | None:
-        self._joining, password = parameters.text(), parameters.text()
+        joining = parameters.text(), parameters.text()
         if not self._settings["+CWMODE"][0] & 1:
             raise Refused
         self._leave()
+        self._joining = joining
         self._mode = _Mode.BUSY
-        self._actions.append(Join(self._joining, password))
+        self._actions.append(Join(*joining))
         return None
 
     def _show_access_point(self, parameters: Parameters) -> str | None:
@@ -311,6 +370,13 @@ class Interpreter:
         if not self._is_open(number):
             raise Refused("link is not valid")
         self._mode, self._target, self._wanted = _Mode.PAYLOAD, number, wanted
+        self._write(b"\r\nOK\r\n" + self.firmware.prompt)
+        return None
+
+    def _pass_on(self, parameters: Parameters) -> str | None:
+        if self._settings["+CIPMODE"] != [1] or not self._is_open(0):
+            raise Refused
+        self._mode = _Mode.TRANSPARENT
         self._write(b"\r\nOK\r\n" + self.firmware.prompt)
         return None
 
@@ -387,6 +453,7 @@ _COMMANDS: dict[tuple[str, str], Callable[[Interpreter, Parameters], str | None]
     ("+CWQAP", ""): Interpreter._quit,
     ("+CIPSTART", "="): Interpreter._start,
     ("+CIPSEND", "="): Interpreter._send,
+    ("+CIPSEND", ""): Interpreter._pass_on,
     ("+CIPCLOSE", ""): Interpreter._close,
     ("+CIPCLOSE", "="): Interpreter._close,
     ("+CIPRECVTYPE", "="): Interpreter._set_receive,

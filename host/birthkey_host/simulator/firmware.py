@@ -17,6 +17,7 @@ class Firmware:
     send_limit: int  # of one CIPSEND
     push_limit: int  # of one pushed +IPD
     receive_buffer: int  # of one connection in passive mode
+    sysstore: bool  # whether AT+SYSSTORE says what is kept in flash, or else the suffix _CUR
     line_limit: int = 256  # of a command, its CR LF included
     links: int = 5
 
@@ -30,6 +31,7 @@ ESP_AT_3_3 = Firmware(
     send_limit=8192,
     push_limit=2920,
     receive_buffer=5760,
+    sysstore=True,
 )
 ESP_AT_2 = replace(
     ESP_AT_3_3,
@@ -45,5 +47,6 @@ NONOS_1_7 = replace(
     join_failure="FAIL",
     push_limit=1460,
     receive_buffer=2920,
+    sysstore=False,
 )
 FIRMWARES = {"esp-at-3.3": ESP_AT_3_3, "esp-at-2": ESP_AT_2, "nonos-1.7": NONOS_1_7}

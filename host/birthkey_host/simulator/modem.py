@@ -18,6 +18,7 @@ from .network import Connection, connect
 from .uart import Uart
 
 Hook = Callable[[bytes], bytes]
+_QUIET_SECONDS = 0.02
 
 
 class Direction(Enum):
@@ -93,6 +94,7 @@ class Simulator:
         self._uart = Uart(link, baud)
         self._sessions: dict[int, _Session] = {}
         self._joining: asyncio.Task[None] | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -116,6 +118,15 @@ class Simulator:
     def drop_connections(self) -> None:
         """Break off every connection, as a network that fails. From any thread."""
         self._loop.call_soon_threadsafe(self._drop_connections)
+
+    def lose_network(self) -> None:
+        """The access point goes away. From any thread."""
+        self._loop.call_soon_threadsafe(lambda: self._perform(self._interpreter.disconnected()))
+
+    @property
+    def kept(self) -> tuple[str, str] | None:
+        """The name and the password that the modem has kept in its flash."""
+        return self._interpreter.flash
 
     async def __aenter__(self) -> Simulator:
         self._loop = asyncio.get_running_loop()
@@ -141,6 +152,8 @@ class Simulator:
             task.cancel()
         if self._joining:
             self._joining.cancel()
+        if self._quiet:
+            self._quiet.cancel()
 
     def _reset(self) -> None:
         if self._joining:
@@ -192,6 +205,12 @@ class Simulator:
             data = _tap(self.on_from_board, data)
             if not self.mute:
                 self._perform(self._interpreter.feed(data))
+            if self._quiet:
+                self._quiet.cancel()
+            loop = asyncio.get_running_loop()
+            self._quiet = loop.call_later(
+                _QUIET_SECONDS, lambda: self._perform(self._interpreter.quiet())
+            )
 
     async def _join(self, action: Join) -> None:
         await asyncio.sleep(self.join_seconds)

@@ -12,7 +12,7 @@ from esp_at_script import AT, Make, Script, setup, start
 
 
 @pytest.fixture
-def bench(device: Interpreter) -> Iterator[Make]:
+def bench(device: Interpreter, ticks: None) -> Iterator[Make]:
     """Make a bench; at the end its script must have been followed to the end."""
     made: list[Handle] = []
 

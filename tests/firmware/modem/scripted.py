@@ -6,9 +6,11 @@ these two, a number of milliseconds and what the modem says after them.
 
 import gc
 
+import ticks
+
 from birthkey import modem
-from birthkey._port import arun, run
-from birthkey.modem import at, driver, stream
+from birthkey._port import Timer, arun, run
+from birthkey.modem import at, stream
 from birthkey.modem.dialects import esp_at
 from birthkey.transport import tcp
 
@@ -21,6 +23,8 @@ class Uart:
         self.script = [tuple(step) for step in script]
         self.incoming = b""
         self.mismatch = None
+        self.always = None  # (start of a line, milliseconds, its answer) when the script is over
+        self.answered = 0
         self._written = b""
         self._read_size = read_size
         self._write_size = write_size
@@ -43,6 +47,12 @@ class Uart:
             return None  # its buffer is full
         data = bytes(data[: self._write_size])
         self._written += data
+        if self.always and not self.script and self._written.startswith(self.always[0]):
+            if self._written.endswith(b"\n"):
+                self.answered += 1
+                self._later.append((self.now + self.always[1], self.always[2]))
+                self._written = b""
+            return len(data)
         while self._written and self.mismatch is None:
             expected, answer = self.script[0][:2] if self.script else (b"nothing", b"")
             if len(self._written) < len(expected) and expected.startswith(self._written):
@@ -58,18 +68,22 @@ class Uart:
         return len(data)
 
 
+def _starve(data):
+    raise MemoryError
+
+
 class Bench:
     """A Modem on a scripted UART, and one Stream of it."""
 
     def __init__(self, script, options=None, read_size=256, write_size=256):
         self.uart = Uart(script, read_size, write_size)
-        self.modem = modem.open(self.uart, "esp_at", **(options or {}))
+        self.modem = self._on_clock(lambda: modem.open(self.uart, "esp_at", **(options or {})))
         self.streams = {}
         self.stream = None
         self.waiting = None
         self.tcp = None
 
-    def _ticks(self):
+    def _clock(self):
         return self.uart.now
 
     def _run(self, steps):
@@ -81,17 +95,12 @@ class Bench:
             self.uart.now += 1
 
     def _on_clock(self, function, *args):
-        places = (driver, stream, tcp)
-        ticks_ms, run = driver.ticks_ms, stream.run
+        run = stream.run
         stream.run = self._run
-        for place in places:
-            place.ticks_ms = self._ticks
         try:
-            return function(*args)
+            return ticks.by(self._clock, function, *args)
         finally:
             stream.run = run
-            for place in places:
-                place.ticks_ms = ticks_ms
 
     def _drive(self, function, *args):
         return self._on_clock(lambda: self._run(function(*args)))
@@ -103,6 +112,14 @@ class Bench:
 
     def then(self, script):
         self.uart.script += [tuple(step) for step in script]
+
+    def repeat(self, start, milliseconds, answer):
+        """Answer each line that begins so, after that time, for ever."""
+        self.uart.always = start, milliseconds, answer
+
+    def answered(self):
+        """How many lines `repeat` has answered."""
+        return self.uart.answered
 
     def left(self):
         return (self.uart.mismatch, self.uart.script)
@@ -162,11 +179,35 @@ class Bench:
 
     def forget(self):
         """What MicroPython does to a cancelled task: its generator never runs again."""
+        self.streams[-1] = self.waiting
+
+    def pick_up(self):
+        """Go on with what was forgotten, as if it had only been left."""
+        self.waiting = self.streams.pop(-1)
+
+    def go_on(self):
+        """Take one more step of what was begun; give whether it has more."""
+        try:
+            self._on_clock(next, self.waiting)
+        except StopIteration:
+            return False
+        return True
+
+    def watch(self, milliseconds):
+        """Go on to the end, that long a step; give whether the modem was busy all the time."""
+        busy = True
+        while self.go_on():
+            self.uart.now += milliseconds
+            busy = busy and self.busy()
+        return busy
+
+    def busy(self):
+        return self._on_clock(lambda: self.modem.busy)
 
     # MicroPython's stream protocol.
 
-    def set_deadline(self, milliseconds):
-        self.stream.deadline = self.uart.now + milliseconds
+    def set_timer(self, milliseconds):
+        self.stream.timer = self._on_clock(Timer, milliseconds)
 
     def readinto(self, size):
         buffer = bytearray(size)
@@ -178,6 +219,17 @@ class Bench:
 
     def ioctl(self, request, argument):
         return self._on_clock(self.stream.ioctl, request, argument)
+
+    def look(self):
+        """Take in what the UART holds, or a part."""
+        self._on_clock(self.modem.pump)
+
+    def pending(self):
+        return len(self.uart.incoming)
+
+    def starve(self):
+        """Let memory run out at the next data that the modem pushes."""
+        self.stream.put = _starve
 
     # Frames.
 
@@ -222,23 +274,26 @@ def converse(runner, script, data):
 
 def events(chunks, asked=0, prompt=None):
     """What the engine makes of the chunks, with neighbouring counted data joined."""
-    engine = at.Engine(esp_at.Dialect())
+    found = []
+
+    def take(kind, value, detail):
+        if kind == at.DATA:
+            value = bytes(value)
+            if found and found[-1][0] == kind and found[-1][2] == detail:
+                value = found.pop()[1] + value
+        found.append((kind, value, detail))
+
+    engine = at.Engine(esp_at.Dialect(), take)
     engine.asked = asked
     engine.prompt = prompt
-    found = []
     for chunk in chunks:
-        for kind, value, detail in engine.feed(chunk):
-            if kind == at.DATA:
-                value = bytes(value)
-                if found and found[-1][0] == kind and found[-1][2] == detail:
-                    value = found.pop()[1] + value
-            found.append((kind, value, detail))
+        engine.feed(chunk)
     return found
 
 
 def memory_kept(chunk, times):
     """Bytes of heap that an engine keeps after being fed."""
-    engine = at.Engine(esp_at.Dialect())
+    engine = at.Engine(esp_at.Dialect(), lambda kind, value, detail: None)
     engine.feed(chunk)
     before = _memory()
     for _ in range(times):
@@ -259,7 +314,7 @@ def _memory():
 
 def frames(chunks):
     """What a FrameReader makes of the chunks, taking what it wants at a time."""
-    reader = tcp.FrameReader()
+    reader = tcp.FrameReader(tcp.FRAME_MAX)
     found = []
     for chunk in chunks:
         while chunk:

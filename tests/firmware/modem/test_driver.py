@@ -7,13 +7,16 @@ import pytest
 from device import DeviceError, Interpreter
 from esp_at_script import (
     AT,
+    BEGUN,
     ERROR,
+    ESCAPE,
     HOSTILE,
     OK,
     PADDING,
     PUSH,
     RESET,
     SILENT_AT,
+    STUCK,
     Make,
     read,
     refused,
@@ -127,14 +130,14 @@ def test_the_network_is_joined_with_escaped_credentials(bench: Make) -> None:
 )
 def test_a_refused_network_says_why(bench: Make, answer: bytes, words: str) -> None:
     join = [(b'AT+CWJAP="home","secret"\r\n', answer)]
-    made = bench([AT, *setup(join=join)[:5]], {"ssid": "home", "password": "secret"})
+    made = bench([AT, *BEGUN, *join], {"ssid": "home", "password": "secret"})
     with refused("NetworkRefused", "home", words):
         made.connect()
 
 
 def test_a_password_is_in_no_error(bench: Make) -> None:
     join = [(b'AT+CWJAP="home","secret"\r\n', b"")]
-    made = bench([AT, *setup(join=join)[:5]], {"ssid": "home", "password": "secret"})
+    made = bench([AT, *BEGUN, *join], {"ssid": "home", "password": "secret"})
     with pytest.raises(DeviceError, match="NetworkRefused") as caught:
         made.connect()
     assert "CWJAP" in caught.value.text
@@ -148,6 +151,31 @@ def test_newer_firmware_is_asked_for_passive_receiving_by_its_own_command(bench:
     made.say(b"+IPD,0,2\r\n")
     assert made.receive(8) == b"hi"
     assert made.receive(8) == b""
+
+
+def test_older_firmware_keeps_no_password_by_commands_of_its_own(bench: Make) -> None:
+    script = [
+        *BEGUN[:4],
+        (b"AT+SYSSTORE=0\r\n", ERROR),
+        (b"AT+CWMODE_CUR=1\r\n", OK),
+        (b'AT+CWJAP_CUR="home","secret"\r\n', b"WIFI CONNECTED\r\nWIFI GOT IP\r\n" + OK),
+        *setup()[len(BEGUN) :],
+    ]
+    made = bench([AT, *script, start()], {"ssid": "home", "password": "secret"})
+    assert made.connect() == 0
+
+
+@pytest.mark.parametrize("word", [b"+CWJAP:2", b"+CWJAP_CUR:2"])
+def test_older_firmware_says_why_it_refuses_a_network(bench: Make, word: bytes) -> None:
+    script = [
+        *BEGUN[:4],
+        (b"AT+SYSSTORE=0\r\n", ERROR),
+        (b"AT+CWMODE_CUR=1\r\n", OK),
+        (b'AT+CWJAP_CUR="home","secret"\r\n', word + b"\r\n\r\nFAIL\r\n"),
+    ]
+    made = bench([AT, *script], {"ssid": "home", "password": "secret"})
+    with refused("NetworkRefused", "home", "wrong password"):
+        made.connect()
 
 
 def test_a_modem_that_boots_is_waited_for(bench: Make) -> None:
@@ -167,23 +195,22 @@ def test_late_answers_to_early_attempts_are_not_taken_for_others(bench: Make) ->
 
 def test_a_modem_that_waits_for_the_rest_of_a_frame_is_fed(bench: Make) -> None:
     full = (PADDING[0], b"\r\nRecv 900 bytes\r\nSEND OK\r\nbusy p...\r\n")
-    script = [SILENT_AT, SILENT_AT, SILENT_AT, PADDING, SILENT_AT, full, AT]
+    script = [SILENT_AT, SILENT_AT, SILENT_AT, ESCAPE, PADDING, SILENT_AT, full, AT]
     assert bench([*script, *setup(), start()]).connect() == 0
 
 
 def test_a_refused_setup_is_tried_again_after_a_reset(bench: Make) -> None:
-    stuck = [*setup()[:4], (b"AT+CIPMUX=1\r\n", b"link is builded\r\n" + ERROR)]
-    assert bench([AT, *stuck, RESET, AT, *setup(), start()]).connect() == 0
+    assert bench([AT, *STUCK, RESET, AT, *setup(), start()]).connect() == 0
 
 
 def test_a_setup_that_is_refused_again_is_an_error(bench: Make) -> None:
-    stuck = [*setup()[:4], (b"AT+CIPMUX=1\r\n", ERROR)]
-    made = bench([AT, *stuck, RESET, AT, *stuck])
+    made = bench([AT, *STUCK, RESET, AT, *STUCK])
     with refused("ModemError", "AT+CIPMUX=1", "dialect"):
         made.connect()
 
 
 ATTEMPTS = [PADDING if attempt in (3, 5, 7, 9) else SILENT_AT for attempt in range(12)]
+ATTEMPTS.insert(3, ESCAPE)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +227,34 @@ def test_a_modem_that_does_not_answer_is_diagnosed(
     made = bench([(ATTEMPTS[0][0], heard), *ATTEMPTS[1:]])
     with refused("NoAnswer", *words):
         made.connect()
-    assert 6000 <= made.clock() < 7000
+    assert 7000 <= made.clock() < 7500
+
+
+def test_a_modem_in_transparent_mode_is_brought_out_of_it(bench: Make) -> None:
+    """Three signs after silence, and silence for a second."""
+    passed_on = [(b"AT\r\n", b"HTTP/1.1 400 Bad Request\r\n"), SILENT_AT, SILENT_AT, ESCAPE]
+    one_link = [
+        *BEGUN,
+        (b"AT+CIPMUX=1\r\n", b"link is builded\r\n" + ERROR),
+        (b"AT+CIPCLOSE\r\n", b"CLOSED\r\n" + OK),
+    ]
+    made = bench([*passed_on, (PADDING[0], ERROR), AT, *one_link, *setup()[len(BEGUN) :], start()])
+    assert made.connect() == 0
+    assert made.clock() >= 3 * 500 + 1000
+
+
+def test_transparent_mode_that_does_not_end_is_told(bench: Make) -> None:
+    made = bench([(ATTEMPTS[0][0], b"HTTP/1.1 400 Bad Request\r\n"), *ATTEMPTS[1:]])
+    with refused("NoAnswer", "transparent mode", "baud rate"):
+        made.connect()
+
+
+def test_a_modem_that_is_always_busy_is_no_broken_wire(bench: Make) -> None:
+    busy = b"busy p...\r\n"
+    made = bench([(line, busy) for line, _ in ATTEMPTS])
+    with pytest.raises(DeviceError, match="busy with an earlier command") as caught:
+        made.connect()
+    assert "RX" not in caught.value.text
 
 
 def test_noise_from_a_flooding_modem_ends_by_the_deadline(bench: Make) -> None:
@@ -212,11 +266,39 @@ def test_noise_from_a_flooding_modem_ends_by_the_deadline(bench: Make) -> None:
 
 def test_an_unreachable_server_is_named_with_what_the_modem_said(bench: Make) -> None:
     answer = b"DNS Fail\x07\xff\r\n" + ERROR + b"0,CLOSED\r\n"
-    made = bench([AT, *setup(), (start()[0], answer), start(1)])
+    made = bench([AT, *setup(), (start()[0], answer), AT, *setup(), start(1)])
     with refused("ServerUnreachable", "example.org", "7000", "DNS Fail??"):
         made.connect()
     assert made.connect() == 1
     assert made.connected()
+
+
+def test_a_network_that_is_gone_is_not_the_servers_fault(bench: Make) -> None:
+    """Nor does anything else tell the board of it, when the modem's word was lost."""
+    join = [(b'AT+CWJAP="home","secret"\r\n', b"WIFI CONNECTED\r\nWIFI GOT IP\r\n" + OK)]
+    options = {"ssid": "home", "password": "secret"}
+    lost = (start()[0], b"no ip\r\n" + ERROR)
+    made = bench([AT, *setup(join=join), lost, AT, *setup(join=join), start(1)], options)
+    with pytest.raises(DeviceError, match=r"NetworkRefused: .*no ip") as caught:
+        made.connect()
+    assert "server" not in caught.value.text
+    assert made.connect() == 1
+    assert made.buffers() == 1
+
+
+def test_a_modem_that_restarted_unheard_is_set_up_anew(connected: Make) -> None:
+    """It is in single mode, and refuses every numbered connection."""
+    made = connected([start(1), (start(2)[0], ERROR)])
+    assert made.connect() == 1
+    with refused("ServerUnreachable"):
+        made.connect()
+    made.then([AT, *setup(), start(3)])
+    assert made.connect() == 3
+    # The connections that it forgot are over too.
+    for link in (0, 1):
+        made.select(link)
+        assert not made.connected()
+    assert made.buffers() == 3
 
 
 @pytest.mark.parametrize("answer", [b"", b"0,CONNECT\r\n"])
@@ -367,14 +449,68 @@ def test_the_prompt_of_a_send_given_up_is_no_answer_to_the_next_command(connecte
     assert made.connect() == 1
 
 
-def test_a_forgotten_command_does_not_block_the_modem_for_ever(connected: Make) -> None:
+DAY = 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize("pause", [0, 59_000, 2**19 + 7, 10 * DAY, 11 * DAY, 12.4 * DAY, 13 * DAY])
+def test_a_forgotten_command_does_not_block_the_modem_for_ever(
+    connected: Make, pause: float
+) -> None:
     made = connected([(b"AT+CIPSEND=0,5\r\n", OK)])
     made.start("send", b"hello")
     made.forget()
-    made.wait(59_000)
+    made.wait(int(pause))
+    made.then([AT, RESET, AT, *setup(), start(1)])
+    before = made.clock()
+    assert made.connect() == 1
+    assert made.clock() - before < 61_000
+
+
+def test_who_waits_gives_nobody_up_who_goes_on(bench: Make) -> None:
+    """Not after a minute and more: a slow modem joins a slow network."""
+    join = [(b'AT+CWJAP="home","secret"\r\n', b"", 29_000, b"WIFI GOT IP\r\n" + OK)]
+    slow = (start()[0], b"", 29_000, start()[1])
+    script = [*ATTEMPTS[:-1], AT, *setup(join=join), slow]
+    made = bench(script, {"ssid": "home", "password": "secret"})
+    made.start("connect", "example.org", 7000)
+    assert made.watch(10)
+    assert made.clock() > 62_000
+    assert not made.busy()
+    assert made.buffers() == 1
+
+
+def test_a_forgotten_command_does_not_block_those_that_only_look(connected: Make) -> None:
+    made = connected([(b"AT+CIPSEND=0,5\r\n", OK)])
+    made.start("send", b"hello")
+    made.forget()
+    for _ in range(59):
+        assert made.write(b"x") is None
+        made.wait(1000)
+    made.wait(2000)
+    assert made.write(b"x") == -104
+    assert not made.busy()
+
+
+def test_steps_forgotten_while_the_modem_wakes_leave_no_trace(bench: Make) -> None:
+    made = bench([AT, AT, *setup(), start()])
+    made.start("connect", "example.org", 7000)
+    for _ in range(10):  # AT was answered: it is quiet that is waited for
+        made.wait(1)
+        assert made.go_on()
+    made.forget()
+    assert made.connect() == 0
+
+
+def test_memory_that_runs_out_while_the_modem_is_heard_ends_connections(connected: Make) -> None:
+    """For what was lost may have been data of theirs."""
+    made = connected([], mode=PUSH)
+    made.starve()
+    made.say(b"+IPD,0,2:hi\r\n")
+    with refused("ModemError", "Memory ran out"):
+        made.receive(8)
+    assert not made.connected()
     made.then([AT, RESET, AT, *setup(), start(1)])
     assert made.connect() == 1
-    assert made.clock() > 60_000
 
 
 @pytest.mark.parametrize("runner", ["run", "arun"])

@@ -17,6 +17,8 @@ from esp_at_script import (
     start,
 )
 
+PAUSE = 10 * 24 * 3600 * 1000  # over half of a period of 2^30
+
 # Sending
 
 
@@ -230,6 +232,103 @@ def test_data_that_come_after_their_command_are_a_reason_to_reset(connected: Mak
         made.receive(8)
 
 
+# Time
+
+
+@pytest.mark.parametrize("delay", [0, 1, 30])
+def test_a_modem_that_announces_data_after_each_empty_read_holds_nobody(
+    connected: Make, delay: int
+) -> None:
+    made = connected([])
+    made.repeat(b"AT+CIPRECVDATA=0,", delay, ERROR + b"+IPD,0,1\r\n")
+    made.say(b"+IPD,0,1\r\n")
+    for timeout in (0, 1, 1000):
+        before, asked = made.clock(), made.answered()
+        assert made.receive(8, timeout) == b""
+        # When time is up there is one more look, and each takes a step of a millisecond at least.
+        took = made.clock() - before
+        assert timeout <= took <= timeout + delay + 5
+        assert 0 < made.answered() - asked <= took
+
+
+def test_noise_without_end_holds_nobody(connected: Make) -> None:
+    made = connected([])
+    made.say(b"\xee+\n" * 200_000)
+    before = made.clock()
+    assert made.receive(8, 300) == b""
+    assert made.clock() - before <= 300 + 20
+
+
+def test_what_came_during_a_pause_is_looked_at_before_the_time(connected: Make) -> None:
+    """Also when the UART's buffer holds other things before it."""
+    made = connected([read(2048, b"hi")])
+    made.start("wait", 1, 1000)
+    made.wait(PAUSE)
+    made.say(b"noise\r\n" * 300 + b"+IPD,0,2\r\n")
+    while made.go_on():
+        made.wait(1)
+    assert made.left() == [None, []]
+    assert made.receive(8, 0) == b"hi"
+
+
+def test_the_answer_to_a_command_that_was_left_counts(connected: Make) -> None:
+    """Also when the UART's buffer holds other things before it."""
+    made = connected([(b"AT+CIPRECVDATA=0,2048\r\n", b"")])
+    made.say(b"+IPD,0,2\r\n")
+    made.start("wait", 1, 1000)
+    made.wait(PAUSE)
+    made.say(b"noise\r\n" * 300 + b"+CIPRECVDATA:2,hi" + OK)
+    while made.go_on():
+        made.wait(1)
+    assert made.receive(8, 0) == b"hi"
+
+
+def test_a_connection_whose_closing_was_dropped_is_closed_by_the_next(connected: Make) -> None:
+    """It had waited for others, who use the modem."""
+    made = connected([start(1), (b"AT+CIPRECVDATA=1,2048\r\n", b"", 20, ERROR)])
+    made.connect()
+    made.say(b"+IPD,1,2\r\n")
+    made.start("wait", 1, 10)
+    made.forget()
+    made.select(0)
+    made.start("close")
+    made.cancel()
+    made.pick_up()
+    while made.go_on():
+        made.wait(1)
+    made.then([(b"AT+CIPCLOSE=0\r\n", b"0,CLOSED\r\n" + OK), start(2)])
+    assert made.connect() == 2
+    assert made.buffers() == 2
+
+
+def test_a_connection_is_asked_for_data_at_once_after_a_long_pause(connected: Make) -> None:
+    made = connected([read(2048, b"hi")])
+    made.wait(PAUSE)
+    assert made.receive(8, 500) == b"hi"
+
+
+def test_a_time_that_was_set_before_a_long_pause_is_over(connected: Make) -> None:
+    made = connected([], mode=PUSH)
+    made.set_timer(50)
+    made.wait(PAUSE)
+    assert made.readinto(4) == [-110, b""]
+
+
+def test_half_a_message_is_the_end_of_a_connection(connected: Make) -> None:
+    """Its other half waits for others, who use the modem, and never comes."""
+    made = connected([start(1), *send(b"x" * 2048)])
+    made.connect()
+    made.select(0)
+    made.start("send", b"x" * 3000)
+    while made.left()[1]:
+        made.wait(1)
+        assert made.go_on()
+    made.cancel()
+    assert not made.connected()
+    with refused("ModemClosed", "abandoned"):
+        made.receive(8)
+
+
 # MicroPython's stream protocol
 
 
@@ -254,9 +353,9 @@ def test_a_refused_write_drops_nothing_that_was_received(connected: Make) -> Non
     assert made.readinto(4) == [-104, b""]
 
 
-def test_the_stream_protocol_keeps_a_deadline(connected: Make) -> None:
+def test_the_stream_protocol_keeps_to_its_time(connected: Make) -> None:
     made = connected([], mode=PUSH)
-    made.set_deadline(50)
+    made.set_timer(50)
     assert made.readinto(4) == [None, b""]
     made.wait(50)
     made.say(b"+IPD,0,2:hi\r\n")

@@ -223,6 +223,67 @@ def test_the_alert_that_tls_has_written_is_sent(device: Interpreter) -> None:
     assert stream.sent() == [b"hello", b"alert"]
 
 
+# Steps that are left, closed or dropped
+
+
+@pytest.mark.parametrize("then", ["send", "receive"])
+@pytest.mark.parametrize(
+    ("given", "begun"),
+    [((b"record", 5), ("send", b"hello")), ((b"alert", 5), ("receive", bytes(8), 1000))],
+    ids=["sending", "receiving"],
+)
+def test_records_that_were_dropped_are_the_end(
+    device: Interpreter, given: tuple[Any, ...], begun: tuple[Any, ...], then: str
+) -> None:
+    """TLS counts them: the server would take no other."""
+    stream = bench(device, *given, endless=True)
+    stream.begin(*begun)
+    assert not stream.connected()
+    with pytest.raises(DeviceError, match=r"ModemClosed: .*left while it sent"):
+        stream.send(b"more") if then == "send" else stream.receive(1000)
+    assert stream.sent() == [given[0]]
+    assert stream.state()[0] is False
+
+
+def test_a_receive_that_was_dropped_is_none(device: Interpreter) -> None:
+    stream = bench(device, None, 3, endless=True)
+    stream.begin("receive", bytes(8), 1000)
+    assert stream.connected()
+    assert stream.receive(1000)[0] == 3
+
+
+def test_what_the_modem_has_given_is_received_without_asking_it(device: Interpreter) -> None:
+    stream = bench(device, None, 3, endless=True)
+    assert (stream.receive(-1)[0], stream.waited()) == (0, 0)
+    assert (stream.receive(-1)[0], stream.waited()) == (3, 0)
+
+
+@pytest.mark.parametrize("pause", [100, 60_001, 10 * 24 * 3600 * 1000])
+def test_a_handshake_that_was_left_goes_on_or_is_over(
+    device: Interpreter, ticks: None, pause: int
+) -> None:
+    """What came is looked at before the time."""
+    stream = bench(device, None, None, True, endless=True)
+    stream.begin("handshake", 60_000)
+    assert stream.go_on(pause) is None
+    assert stream.connected()
+    stream = bench(device, None, endless=True)
+    stream.begin("handshake", 60_000)
+    if pause > 60_000:
+        assert refused(stream.go_on, pause).startswith("the server did not finish within 60 s")
+
+
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_a_handshake_that_nobody_goes_on_with_gives_its_place_free(
+    device: Interpreter, how: str
+) -> None:
+    """MicroPython finalises no generators: its memory is needed for the next."""
+    assert device.call("transport.tls_stream:connect_again", how) == [
+        [True, True],
+        [how == "close", how == "close"],
+    ]
+
+
 def test_closing_frees_tls_and_the_connection(device: Interpreter) -> None:
     stream = bench(device, None)
     stream.close()

@@ -1,5 +1,7 @@
 """Parts of birthkey.transport.tls with stand-ins for TLS and for the modem; runs on the device."""
 
+import ticks
+
 from birthkey import Device
 from birthkey._port import run, ticks_diff, ticks_ms
 from birthkey.transport import tls
@@ -13,6 +15,7 @@ class Stream:
         self.released = self.closed = False
         self.connected = True
         self.failure = None
+        self.waited = 0
         self._data = b""
         self._endless = endless
 
@@ -35,6 +38,7 @@ class Stream:
         yield
 
     def wait(self, least, timeout_ms):
+        self.waited += 1
         yield
         return self._endless
 
@@ -127,6 +131,27 @@ class Bench:
         length = run(self._tls.receive(bytearray(8), timeout_ms))
         return length, ticks_diff(ticks_ms(), began)
 
+    def begin(self, name, *args):
+        """Begin to do that, and leave it at its first wait."""
+        self._now = 0
+        self._begun = ticks.by(self._clock, getattr(self._tls, name), *args)
+        ticks.by(self._clock, next, self._begun)
+
+    def _clock(self):
+        return self._now
+
+    def go_on(self, pause):
+        """After a pause, go on to the end with what was begun."""
+        self._now += pause
+        return ticks.by(self._clock, run, self._begun)
+
+    def connected(self):
+        return self._tls.connected
+
+    def waited(self):
+        """How often the modem was waited for."""
+        return self._stream.waited
+
     def abandon(self):
         self._tls.abandon()
 
@@ -164,6 +189,57 @@ class Context:
 
 class SigningContext(Context):
     ecdsa_sign_callback = None
+
+
+class ShakingContext(Context):
+    """Its handshakes never end."""
+
+    sockets = []
+
+    def wrap_socket(self, wire, server_hostname, do_handshake_on_connect):
+        self.sockets.append(Socket([None], wire))
+        return self.sockets[-1]
+
+
+class Link:
+    """Gives a stream for each connection."""
+
+    def __init__(self):
+        self.streams = []
+
+    def connect(self, host, port):
+        yield
+        self.streams.append(Stream(True))
+        return self.streams[-1]
+
+
+def connect_again(how):
+    """Leave a handshake, or close or drop it, and connect again: what became of both.
+
+    [whether its TLS is closed, whether the modem is to close it] of each.
+    """
+    kept = tls.tls
+    tls.tls = Module(False)
+    tls.tls.SSLContext = ShakingContext
+    ShakingContext.sockets.clear()
+    try:
+        link = Link()
+        transport = tls.Tls(link, [])
+        ShakingContext.sockets.clear()  # one was measured
+        dropped = []
+        for _ in range(2):
+            steps = transport.connect("example.org", 7000)
+            for _ in range(5):
+                next(steps)
+            dropped.append(steps)
+            if how == "close":
+                steps.close()
+        return [
+            [socket.closed, stream.released]
+            for socket, stream in zip(ShakingContext.sockets, link.streams)  # noqa: B905
+        ]
+    finally:
+        tls.tls = kept
 
 
 class Module:

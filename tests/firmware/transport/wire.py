@@ -1,5 +1,7 @@
 """A serial link on a UART by hand, under a clock that only waiting moves; runs on the device."""
 
+import ticks
+
 from birthkey.transport import serial
 
 
@@ -42,18 +44,16 @@ class Bench:
         self.link = serial.Serial(self.uart)
 
     def _run(self, steps, *args):
-        ticks_ms = serial.ticks_ms
-        serial.ticks_ms = lambda: self.uart.now
-        try:
-            steps = steps(*args)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    return stop.value
-                self.uart.now += 1
-        finally:
-            serial.ticks_ms = ticks_ms
+        return ticks.by(self.clock, self._drive, steps, args)
+
+    def _drive(self, steps, args):
+        steps = steps(*args)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value
+            self.uart.now += 1
 
     def open(self):
         self._run(self.link.open)
@@ -82,8 +82,27 @@ class Bench:
     def say(self, data):
         self.uart.incoming += data
 
-    def stall(self):
-        self.uart.stalled = True
+    def stall(self, stalled=True):
+        self.uart.stalled = stalled
+
+    def begin_receiving(self, timeout_ms):
+        self._begin(self.link.receive, timeout_ms)
+
+    def begin_sending(self, frame):
+        self.uart.written = b""
+        self._begin(self.link.send, frame)
+
+    def _begin(self, steps, *args):
+        self.steps = ticks.by(self.clock, steps, *args)
+        ticks.by(self.clock, next, self.steps)
+
+    def go_on(self, pause):
+        """After a pause, go on to the end with what was begun."""
+        self.uart.now += pause
+        return self._run(lambda: self.steps)
+
+    def written(self):
+        return self.uart.written
 
     def say_noise_without_end(self):
         self.uart.endless = True
@@ -106,7 +125,7 @@ def round_trips(pairs):
 
 def frames(stream, size):
     """What a reader finds in a stream that comes in pieces, and how much it counts as bad."""
-    reader = serial.FrameReader()
+    reader = serial.FrameReader(serial.FRAME_MAX)
     found = []
     for at in range(0, len(stream), size):
         piece = stream[at : at + size]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from birthkey_host.simulator import ESP_AT_2, ESP_AT_3_3, NONOS_1_7, Firmware
-from birthkey_host.simulator.actions import Close, Join
+from birthkey_host.simulator.actions import Close, Join, Send
 
 if TYPE_CHECKING:
     from .conftest import Bench, MakeBench
@@ -67,7 +67,9 @@ def test_gmr_tells_the_version_and_rst_restarts(bench: Bench) -> None:
     [
         (b"UART_CUR", b"115200,8,1,0,0", b"9600,7,3,2,3", b"9600,8,1,0"),
         (b"SLEEP", b"0", b"2", b"4"),
+        (b"SYSSTORE", b"1", b"0", b"2"),
         (b"CWMODE", b"1", b"3", b"4"),
+        (b"CIPMODE", b"0", b"1", b"2"),
         (b"CIPMUX", b"0", b"1", b"1,1"),
         (b"CIPDINFO", b"0", b"0", b"1"),
     ],
@@ -131,6 +133,112 @@ def test_a_line_during_a_command_is_answered_busy_once(bench: Bench) -> None:
     assert bench.say(b"yz\r\n") == b""
     assert bench.take(bench.modem.joined()) == JOINED
     assert bench.say(b"AT\r\n") == OK
+
+
+@pytest.mark.parametrize(
+    ("firmware", "commands", "kept"),
+    [
+        (ESP_AT_3_3, b'AT+CWJAP="a","b"', True),
+        (ESP_AT_3_3, b'AT+SYSSTORE=0\r\nAT+CWJAP="a","b"', False),
+        (ESP_AT_2, b'AT+SYSSTORE=0\r\nAT+CWMODE=1\r\nAT+CWJAP="a","b"', False),
+        (NONOS_1_7, b'AT+SYSSTORE=0\r\nAT+CWJAP="a","b"', True),
+        (NONOS_1_7, b'AT+CWMODE_CUR=1\r\nAT+CWJAP_CUR="a","b"', False),
+    ],
+)
+def test_a_password_is_kept_in_flash_unless_the_board_says_otherwise(
+    make: MakeBench, firmware: Firmware, commands: bytes, kept: bool
+) -> None:
+    bench = make(firmware)
+    bench.say(b"ATE0\r\n" + commands + b"\r\n")
+    assert bench.wanted() == [Join("a", "b")]
+    bench.take(bench.modem.joined())
+    bench.take(bench.modem.restart())
+    assert bench.modem.flash == (("a", "b") if kept else None)
+
+
+@pytest.mark.parametrize("line", [b"AT+CWMODE_CUR=1", b'AT+CWJAP_CUR="a","b"'])
+def test_newer_firmware_has_no_commands_of_the_older(bench: Bench, line: bytes) -> None:
+    bench.say(b"ATE0\r\n")
+    assert bench.say(line + b"\r\n") == ERROR
+    assert bench.wanted() == []
+
+
+def test_an_access_point_that_goes_away_takes_every_connection(online: Bench) -> None:
+    online.connect(0)
+    online.connect(3)
+    assert (
+        online.take(online.modem.disconnected()) == b"0,CLOSED\r\n3,CLOSED\r\nWIFI DISCONNECT\r\n"
+    )
+    assert online.say(b'AT+CIPSTART=0,"TCP","host",80\r\n') == b"no ip\r\n" + ERROR
+
+
+@pytest.mark.parametrize(
+    ("under_way", "answer"),
+    [
+        (b'AT+CIPSTART=1,"TCP","host",80\r\n', ERROR),
+        (b"AT+CIPSEND=0,1\r\nx", b"\r\nSEND FAIL\r\n"),
+    ],
+)
+def test_what_waits_for_the_access_point_ends_with_it(
+    online: Bench, under_way: bytes, answer: bytes
+) -> None:
+    online.connect(0)
+    online.say(under_way)
+    left = b"0,CLOSED\r\nWIFI DISCONNECT\r\n"
+    assert online.take(online.modem.disconnected()) == answer + left
+    assert Close(0) in online.wanted()
+    assert online.take(online.modem.sent(True)) == b""
+    assert online.say(b"AT\r\n") == OK
+
+
+def test_joining_goes_on_without_the_access_point_before(bench: Bench) -> None:
+    bench.say(b'ATE0\r\nAT+CWJAP="a","b"\r\n')
+    assert bench.take(bench.modem.disconnected()) == b""
+    assert bench.take(bench.modem.joined()) == JOINED
+
+
+# Transparent mode
+
+
+@pytest.fixture
+def transparent(online: Bench) -> Bench:
+    online.connect(multiple=False)
+    assert online.say(b"AT+CIPMODE=1\r\nAT+CIPSEND\r\n") == OK + OK + b"\r\n>"
+    return online
+
+
+def test_transparent_mode_passes_everything_on(transparent: Bench) -> None:
+    assert transparent.say(b"AT\r\n") == b""
+    assert transparent.take(transparent.modem.quiet()) == b""
+    assert transparent.wanted() == [Send(0, b"AT\r\n")]
+    assert transparent.take(transparent.modem.sent(True)) == b""
+    assert transparent.take(transparent.modem.received(0, b"\r\nOK\r\n")) == b"\r\nOK\r\n"
+
+
+def test_transparent_mode_ends_by_three_signs_between_silences(transparent: Bench) -> None:
+    for no_end in (b"++", b"++++", b"+++\r\n", b"AT+++"):
+        transparent.say(no_end)
+        transparent.take(transparent.modem.quiet())
+        assert transparent.wanted() == [Send(0, no_end)]
+    transparent.say(b"+++")
+    assert transparent.take(transparent.modem.quiet()) == b""
+    assert transparent.wanted() == []
+    assert transparent.say(b"AT\r\n") == OK
+    assert transparent.say(b"AT+CIPCLOSE\r\nAT+CIPMODE=0\r\n") == b"CLOSED\r\n" + OK + OK
+
+
+def test_transparent_mode_outlives_its_connection(transparent: Bench) -> None:
+    assert transparent.take(transparent.modem.closed(0)) == b""
+    assert transparent.say(b"AT\r\n") == b""
+    assert transparent.take(transparent.modem.quiet()) == b""
+    assert transparent.wanted() == [Close(0)]
+
+
+def test_transparent_mode_is_for_one_connection(bench: Bench) -> None:
+    bench.say(b"ATE0\r\nAT+CIPMODE=1\r\n")
+    assert bench.say(b"AT+CIPMUX=1\r\n") == ERROR
+    assert bench.say(b"AT+CIPSEND\r\n") == ERROR
+    assert bench.say(b"AT+CIPMODE=0\r\nAT+CIPMUX=1\r\nAT+CIPMODE=1\r\n") == OK + OK + ERROR
 
 
 # Opening and closing

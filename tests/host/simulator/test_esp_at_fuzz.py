@@ -20,6 +20,9 @@ FRAGMENTS = [
     b'AT+CIPSTART="UDP","h",1\r\n',
     b"AT+CIPSEND=0,5\r\n",
     b"AT+CIPSEND=7\r\n",
+    b"AT+CIPMODE=1\r\n",
+    b"AT+CIPSEND\r\n",
+    b"+++",
     b"AT+CIPCLOSE=5\r\n",
     b"AT+CIPRECVTYPE=1,1\r\n",
     b"AT+CIPRECVTYPE=5,1\r\n",
@@ -60,6 +63,7 @@ def transcript(pieces: list[bytes], step: int) -> tuple[bytes, list[Action]]:
         for start in range(0, len(piece), step):
             actions += modem.feed(piece[start : start + step])
         settle(actions)
+        settle(modem.quiet())
     settle(modem.restart())
     return bytes(said), wanted
 

@@ -2,7 +2,8 @@
 
 Tables: `OPTIONS` (names of the constructor's arguments), `LINE_LIMIT` (bytes), `LINKS`
 (connections at once), `SEND_MAX` and `READ_MAX` (bytes a command), `PROTOCOLS`,
-`PROMPT`, `RESET`, `FINALS`, `CODES` and `HEADERS` (see `birthkey.modem.at`).
+`PROMPT`, `RESET`, `ESCAPE` and `ESCAPE_MS` (what ends transparent mode, and the silence
+after it), `FINALS`, `CODES` and `HEADERS` (see `birthkey.modem.at`).
 Steps, generators that talk through the Modem that they are given: `bring_up` (gives the
 command that was refused, or None), `open`, `send`, `read`, `close`.
 """

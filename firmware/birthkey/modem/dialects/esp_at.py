@@ -40,6 +40,9 @@ class Dialect:
     PROTOCOLS = ("TCP", "UDP")
     PROMPT = b">"
     RESET = "AT+RST"
+    # Out of transparent mode: alone in 20 ms, then nothing for a second.
+    ESCAPE = b"+++"
+    ESCAPE_MS = 1100
     FINALS = {b"SEND OK": True, b"SEND FAIL": False, b"FAIL": False}
     CODES = (
         (b"+IPD,", READABLE, 1),
@@ -62,7 +65,7 @@ class Dialect:
         self.passive = False  # the modem keeps received data until they are asked for
         if ssid:
             self._ssid = ssid
-            self._join = "AT+CWJAP=%s,%s" % (
+            self._join = "%s,%s" % (
                 _quoted("ssid", ssid, 32),
                 _quoted("password", password, 64),
             )
@@ -70,12 +73,20 @@ class Dialect:
     def bring_up(self, modem):
         # Not every firmware has all of these, or anything to do for them: a refusal is
         # no failure. Links of an earlier life of this board are closed.
-        for line in ("ATE0", "AT+CWMODE=1", "AT+CIPDINFO=0", "AT+CIPCLOSE=%d" % _LINKS):
+        for line in ("ATE0", "AT+CIPMODE=0", "AT+CIPDINFO=0", "AT+CIPCLOSE=%d" % _LINKS):
             yield from modem.command(line)
-        if self._join and not (yield from modem.command(self._join, _JOIN_MS, NetworkRefused)):
+        # The password is nothing to keep in the module's flash; AT 1.x has commands for that.
+        kept = "" if (yield from modem.command("AT+SYSSTORE=0")) else "_CUR"
+        yield from modem.command("AT+CWMODE%s=1" % kept)
+        if self._join and not (
+            yield from modem.command("AT+CWJAP%s=%s" % (kept, self._join), _JOIN_MS, NetworkRefused)
+        ):
             raise NetworkRefused("Wi-Fi '%s' refused: %s." % (self._ssid, _refusal(modem)))
         if not (yield from modem.command("AT+CIPMUX=1")):
-            return "AT+CIPMUX=1"
+            # A module that was in transparent mode still has its one connection.
+            yield from modem.command("AT+CIPCLOSE")
+            if not (yield from modem.command("AT+CIPMUX=1")):
+                return "AT+CIPMUX=1"
         self.passive = (yield from modem.command("AT+CIPRECVMODE=1")) or (
             yield from modem.command("AT+CIPRECVTYPE=%d,1" % _LINKS)  # since 3.3
         )
@@ -85,7 +96,13 @@ class Dialect:
         line = 'AT+CIPSTART=%d,"%s","%s",%d' % (link, protocol, host, port)
         if protocol == "TCP":
             line += ",%d" % self._keep_alive_s
-        return modem.command(line, _OPEN_MS, ServerUnreachable)
+        opened = yield from modem.command(line, _OPEN_MS, ServerUnreachable)
+        if not opened and b"no ip" in modem.lines:
+            raise NetworkRefused(
+                "The modem is in no network (no ip): it joins again at the next attempt; if it "
+                "stays so, check the signal and the access point."
+            )
+        return opened
 
     def send(self, modem, link, data, timeout_ms):
         line = "AT+CIPSEND=%d,%d" % (link, len(data))
@@ -102,6 +119,6 @@ class Dialect:
 
 def _refusal(modem):
     for line in modem.lines:
-        if line.startswith(b"+CWJAP:"):
+        if line.startswith(b"+CWJAP"):
             return _REFUSALS.get(number(line, 1), "the connection failed")
     return "the modem gave no reason"
