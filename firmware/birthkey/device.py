@@ -81,10 +81,11 @@ class Device:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
         self._store = store = Keystore(path)
         self._identity = Identity(store, sources or entropy.SOURCES, personalisation)
-        self._enrolment = Enrolment(store, thumbprint(keys[0])[:16])
+        self._server_id = server_id = thumbprint(keys[0])[:16]
+        self._enrolment = Enrolment(store, server_id)
         self._session = Session(self._identity, keys)
         if spool:
-            self._outbox = Spool(self._identity.boot, spool, Keystore(path + "/spool"))
+            self._outbox = Spool(self._identity.boot, spool, store, server_id)
         else:
             self._outbox = Outbox(self._identity.boot, outbox)
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
@@ -184,7 +185,7 @@ class Device:
         if self._commands is None:
             from birthkey.command import Commands
 
-            self._commands = Commands(self._store)
+            self._commands = Commands(self._store, self._server_id)
         return self._commands
 
     def sync_time(self, wait_ms=15000):
