@@ -54,6 +54,8 @@ try:
     sys.modules["cbor2"] = cbor
 
     from senml import SenmlPack, SenmlRecord, SenmlUnits
+
+    _LOST = (KeystoreError, OutboxFull)  # not made when memory is short
 except ImportError as error:
     _lacking = error
 
@@ -178,7 +180,7 @@ class _Application:
             return
         try:
             stored = self._drive(self._device.send_steps(reading, _PATIENCE_MS))
-        except (KeystoreError, OutboxFull) as error:
+        except _LOST as error:
             print("reading %d lost: %s" % (number, error))
             return
         except Refused as error:

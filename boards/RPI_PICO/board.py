@@ -98,7 +98,9 @@ def watchdog():
 
 def mount():
     """Mount littlefs at /, unless stock firmware has done so; KeystoreError if flash is damaged."""
-    if not os.statvfs("/")[0]:
+    if os.statvfs("/")[0]:
+        keystore.mounted(Flash(), "/")
+    else:
         keystore.mount(Flash(), "/", _PAGE)
 
 

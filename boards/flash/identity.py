@@ -9,25 +9,8 @@ from boards.flash.probe import Found, Identity
 
 _DAMAGED = "damaged"
 
-# The key goes last: without it, what else is left of an identity would stop the board for ever,
-# and with it an interrupted run shows the same id when it is repeated.
-_ERASE = """\
-import os
-def _erase(path):
-    for name in os.listdir(path):
-        each = path + "/" + name
-        if os.stat(each)[0] & 0x4000:
-            _erase(each)
-            os.rmdir(each)
-        elif name != "key":
-            os.remove(each)
-_erase(STATE)
-try:
-    os.remove(STATE + "/key")
-except OSError:
-    pass
-os.rmdir(STATE)
-"""
+# Thousands of readings may have to go with it.
+_PATIENCE = 600
 
 
 class IdentityError(Exception):
@@ -44,7 +27,12 @@ def erase(repl: Repl, found: Found, confirm: Callable[[str], str] | None) -> str
     shown = _DAMAGED if identity.damaged else identity.device_id.hex()
     if confirm is not None and "".join(confirm(shown).split()).lower() != shown:
         raise IdentityError("that is not its id: nothing was erased, and nothing written")
-    repl.run(f"STATE = {found.state!r}\n{_ERASE}", patience=60)
+    if found.birthkey is None:
+        raise IdentityError(
+            "the board has an identity, and no birthkey that could erase it: repeat the command"
+            " without ERASE_IDENTITY=1, which puts it there, and then with it"
+        )
+    repl.run(f"from birthkey.erasure import erase\nerase({found.state!r})", patience=_PATIENCE)
     return shown
 
 

@@ -27,8 +27,8 @@ _NEEDS = (
     ("collections", "namedtuple"),
 )
 
-# The private key stays on the board: only the public half of the record is read. The record's
-# format is birthkey.keystore's.
+# The private key stays on the board: only the public half of its record is read. The formats of
+# records are those of birthkey.keystore and birthkey.identity.
 _CODE = """\
 import sys
 def has(module, name):
@@ -36,15 +36,24 @@ def has(module, name):
         return hasattr(__import__(module), name)
     except ImportError:
         return False
-def record(name):
-    try:
-        with open(found["state"] + "/" + name, "rb") as file:
-            raw = file.read(200)
-    except OSError:
-        return None
+def copies(name):
     import hashlib
-    whole = raw[:4] == b"BKR1" and hashlib.sha256(raw[:-16]).digest()[:16] == raw[-16:]
-    return raw[6:-16] if whole else b""
+    for folder in ("/", "/copy/"):
+        try:
+            with open(found["state"] + folder + name, "rb") as file:
+                raw = file.read(2000)
+        except OSError:
+            continue
+        whole = raw[:4] == b"BKI1" and hashlib.sha256(raw[:-16]).digest()[:16] == raw[-16:]
+        yield raw[6:-16] if whole else b""
+def below():
+    try:
+        from birthkey.keystore import Keystore
+        for payload in Keystore(found["state"], b"BKI1").raw(36, True):
+            if payload[4:20] not in [boot[4:20] for boot in found["boots"]]:
+                found["boots"].append(payload)
+    except (ImportError, AttributeError):
+        pass
 def reads():
     import os
     found["root"] = root = os.getcwd()
@@ -57,10 +66,11 @@ def reads():
                 found["system"] = str(system)
     except (ImportError, AttributeError, TypeError):
         pass
-    key = record("key")
-    boot = record("boot")
-    found["key"] = key if not key else key[32:]
-    found["boot"] = boot and int.from_bytes(boot, "big")
+    found["keys"] = [key[32:] for key in copies("key")]
+    found["boots"] = list(copies("boot"))
+    found["erased"] = list(copies("erased"))
+    if not any(found["keys"]):
+        below()
 system = sys.implementation
 found = {"family": system[0], "version": tuple(system[1]), "platform": sys.platform,
     "machine": getattr(system, "_machine", ""), "build": getattr(system, "_build", ""),
@@ -152,7 +162,6 @@ def probe(repl: Repl, board: Path | None = None) -> Found:
     needs = _NEEDS + (() if board is None else _imports(board))
     said: dict[str, Any] = repl.ask(f"NEEDS = {needs!r}\n{_CODE}", patience=30)
     root = said.get("root", "/")
-    key = said.get("key")
     library = [path for path in said["path"] if path.endswith("/lib")]
     return Found(
         port=repl.port,
@@ -175,8 +184,25 @@ def probe(repl: Repl, board: Path | None = None) -> Found:
         lacks=tuple(said["lacks"]),
         tls=said["tls"],
         trouble=said.get("trouble"),
-        identity=None if key is None else Identity(key, said.get("boot")),
+        identity=_identity(said.get("keys", []), said.get("boots", []), said.get("erased", [])),
     )
+
+
+def _identity(keys: list[bytes], boots: list[bytes], notes: list[bytes]) -> Identity | None:
+    """Whom the copies of its records show; those of identities that were erased show nobody.
+
+    Damaged ones are empty. Boot records without a key are of an identity that damage has hidden.
+    """
+    erased = {note[at : at + 16] for note in notes for at in range(1, len(note), 16)}
+    left = {key for key in keys if not key or Identity(key, None).device_id not in erased}
+    whole = left - {b""}
+    booted = [boot for boot in boots if boot[4:20] not in erased]
+    if not left and not booted:
+        return None
+    public = whole.pop() if len(whole) == 1 else b""
+    own = [boot for boot in booted if not public or boot[4:20] == Identity(public, None).device_id]
+    numbers = [int.from_bytes(boot[:4], "big") for boot in own if boot]
+    return Identity(public, max(numbers, default=None))
 
 
 def _imports(board: Path) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from here and stays the same on every interpreter.
 """
 
 import gc
+import os
 import sys
 import time
 
@@ -74,6 +75,27 @@ except ImportError:  # MicroPython: littlefs commits a file when it is closed
 
     def sync(file):
         file.flush()
+
+
+if hasattr(os, "ilistdir"):
+
+    def listing(path):
+        """(name, bytes; None for a folder) of all that is in the folder, in no order."""
+        for entry in os.ilistdir(path):
+            name = entry[0]
+            if entry[1] & 0x4000:
+                yield name, None
+            else:
+                # littlefs gives the size; asking for it would cost another search in the folder.
+                yield name, entry[3] if len(entry) > 3 else os.stat(path + "/" + name)[6]
+
+else:  # CPython
+
+    def listing(path):
+        """(name, bytes; None for a folder) of all that is in the folder, in no order."""
+        with os.scandir(path) as entries:
+            for entry in entries:
+                yield entry.name, None if entry.is_dir() else entry.stat().st_size
 
 
 try:

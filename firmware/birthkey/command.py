@@ -1,10 +1,11 @@
 """Commands from the server: each is carried out once, or not at all."""
 
+from binascii import hexlify
 from hashlib import sha256
 
 from birthkey import cbor
 from birthkey._port import const
-from birthkey.keystore import KeystoreError
+from birthkey.keystore import KeystoreError, Twins
 
 MAX_RESULT = const(512)
 
@@ -13,7 +14,9 @@ _FAILED = "failed"
 _NO_HANDLER = "no-handler"
 _UNKNOWN = "unknown"
 
-_RECORD = "command"
+# Not in the `except` itself: a tuple that is made when memory is short takes memory.
+_ERRORS = (KeystoreError, MemoryError, ValueError)
+
 _HEAD = const(16)  # the command's id and the beginning of its hash, 8 bytes each
 _SENTENCE = const(100)
 
@@ -26,8 +29,9 @@ class Commands:
     board that loses power on the way does nothing twice; what came of it, nobody knows then.
     """
 
-    def __init__(self, store):
-        self._store = store
+    def __init__(self, store, server_id):
+        self._store = Twins(store)
+        self._record = "command-" + hexlify(server_id[:4]).decode()
         self._taken = None
         self.running = False
 
@@ -60,7 +64,7 @@ class Commands:
     def _obey(self, handler, number, body):
         try:
             head = number.to_bytes(8, "big") + sha256(cbor.dumps(body)).digest()[:8]
-            record = self._store.read(_RECORD, _HEAD, _HEAD + MAX_RESULT) or bytes(_HEAD)
+            record = self._store.read(self._record, _HEAD, _HEAD + MAX_RESULT) or bytes(_HEAD)
             last = int.from_bytes(record[:8], "big")
             if number <= last:
                 result = record[_HEAD:]
@@ -68,13 +72,13 @@ class Commands:
                 if result and (number < last or record[:_HEAD] == head):
                     return [last, cbor.loads(result, MAX_RESULT)]
                 return [last, [_UNKNOWN, "command %d was begun before" % last]]
-            self._store.write(_RECORD, head)
-        except (KeystoreError, MemoryError, ValueError) as error:
+            self._store.write(self._record, head)
+        except _ERRORS as error:
             return [number, _failure(error)]
         result = _run(handler, body)
         try:
-            self._store.write(_RECORD, head + cbor.dumps(result))
-        except (KeystoreError, MemoryError):
+            self._store.write(self._record, head + cbor.dumps(result))
+        except _ERRORS:
             pass  # the server hears it all the same, if this boot lasts
         return [number, result]
 

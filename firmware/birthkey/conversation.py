@@ -19,6 +19,7 @@ _COMMAND_MS = const(5000)  # for a command that an acknowledgement has announced
 _FIRST_RETRY_MS = const(1000)
 _MOST_RETRY_MS = const(60000)
 _SILENCES_BEFORE_BACKUP = const(3)
+_OTHERS = const(8)  # readings for other servers that are removed in one step
 _EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
 _LATEST = const(4102444800)
 
@@ -157,6 +158,10 @@ class Conversation:
                 if self._broken:
                     yield from self._transport.close()
                     self._broken = False
+                if self._outbox.others and not self._enrolment.needed:
+                    # Meant for a server that this board has left for this one.
+                    self.dropped += self._outbox.remove_others(_OTHERS)
+                    yield
                 item = self._next()
                 if item is None:
                     if self._coming:
@@ -262,7 +267,6 @@ class Conversation:
             self._announced = 1 in body
             if item is self._enrol:
                 self._enrolment.accepted()
-                self.dropped += self._outbox.remove_others()
             self._settle(item, True)
             return True
         if kind == message.TIME and item is self._question:

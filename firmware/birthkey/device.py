@@ -16,6 +16,7 @@ from birthkey.session import Session
 from birthkey.transport.tcp import Tcp
 
 _NO_ROOM = (MemoryError, OutboxFull)  # made here: memory may be short when one is raised
+_DAMAGED = "the reading was damaged on flash before it could be sent; it stays there"
 _UNTRIED = "nothing was tried: the time that the call was given was over at once"
 
 
@@ -69,11 +70,12 @@ class Device:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
         store = Keystore(path)
         self._identity = identity = Identity(store, sources or entropy.SOURCES, personalisation)
-        enrolment = Enrolment(store, thumbprint(keys[0])[:16])
+        server_id = thumbprint(keys[0])[:16]
+        enrolment = Enrolment(store, server_id)
         session = Session(identity, keys)
-        if spool:
-            self._outbox = Spool(identity.boot, spool, Keystore(path + "/spool"))
-        else:
+        self._outbox = Spool(identity.boot, spool or outbox, store, server_id)
+        # What a spool that was switched off still holds is delivered all the same.
+        if not spool and not len(self._outbox):
             self._outbox = Outbox(identity.boot, outbox)
         if tls:
             from birthkey.transport.tls import Tls
@@ -87,7 +89,7 @@ class Device:
             enrolment,
             enrolment.body(identity.public, board, firmware, claim),
             identity.boot,
-            lambda: _commands(store),
+            lambda: _commands(store, server_id),
         )
 
     @property
@@ -125,7 +127,8 @@ class Device:
 
     @property
     def dropped(self):
-        """How many readings the server refused for good since this start."""
+        """How many readings the server refused for good, or were meant for another server and
+        removed, since this start."""
         return self._conversation.dropped
 
     @property
@@ -166,15 +169,16 @@ class Device:
         conversation.begin()
         conversation.delivering += 1
         try:
-            counter = yield from self._append(body, timer)
+            item = yield from self._append(body, timer)
+            counter = item.counter
             outcomes[counter] = None
             # What is said first, and what a command leads to, is waited for as well, if there
             # is time.
-            yield from self._until(
-                lambda: outcomes[counter] is not None and conversation.quiet, timer
-            )
+            yield from self._until(lambda: not self._waits(item) and conversation.quiet, timer)
             outcome = outcomes[counter]
             if outcome is None:
+                if not self._waits(item):
+                    conversation.problem = _DAMAGED
                 return self._in_vain()
             if outcome is not True:
                 raise outcome
@@ -185,11 +189,11 @@ class Device:
             conversation.end()
 
     def _append(self, body, timer):
-        """Queue a reading, as soon as there is room for it; its counter."""
+        """Queue a reading, as soon as there is room for it; its item."""
         while True:
             waiting = len(self._outbox)
             try:
-                return self._outbox.append(body).counter
+                return self._outbox.append(body)
             except _NO_ROOM as error:
                 gc.collect()
                 if not waiting or timer.left() <= 0:
@@ -197,6 +201,9 @@ class Device:
                         raise
                     raise OutboxFull("memory ran out, and %d readings wait" % waiting)
             yield from self._until(lambda: len(self._outbox) < waiting, timer, False)  # noqa: B023
+
+    def _waits(self, item):
+        return self._conversation.outcomes[item.counter] is None and self._outbox.has(item)
 
     def deliver(self, wait_ms=15000):
         """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is."""
@@ -285,10 +292,10 @@ class Device:
         return False
 
 
-def _commands(store):
+def _commands(store, server_id):
     from birthkey.command import Commands
 
-    return Commands(store)
+    return Commands(store, server_id)
 
 
 def _public_key(text):

@@ -14,7 +14,8 @@ from attacks.proofs import CLONED, cloned_by, not_cloned
 from attacks.stage import Board, Refusal, Stage
 from attacks.wire import lost, passed
 from birthkey import Refused
-from birthkey.keystore import Keystore
+from birthkey.identity import BOOT, KEY, KEY_SIZE, MAGIC, boot_record
+from birthkey.keystore import Keystore, Twins
 from birthkey_host.message import Message, Type
 from birthkey_host.registry import State
 from birthkey_host.schema import Proof
@@ -24,7 +25,8 @@ attack = pytest.mark.attack
 
 def put(holder: Board, boot: int) -> None:
     """Start a holder so that it is in this boot; a thief writes what he likes into his flash."""
-    Keystore(str(holder.flash)).write("boot", (boot - 1).to_bytes(4, "big"))
+    records = Twins(Keystore(str(holder.flash), MAGIC))
+    records.write(BOOT, boot_record(records.read(KEY, KEY_SIZE), boot - 1))
     holder.start()
     assert holder.device.boot == boot
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from stock_board import StockBoard
 
 from .conftest import MakeBoard
 
-KEY, BOOT = "/birthkey.id/key", "/birthkey.id/boot"
+FOLDERS = ("/birthkey.id", "/birthkey.id/copy")
+KEY = "/birthkey.id/key"
+NOTES = {f"{folder}/erased" for folder in FOLDERS}
 
 
 @pytest.fixture
@@ -84,14 +87,22 @@ class TestKept:
         assert "the identity is damaged, and was before\n" in said
         assert state(board) == before
 
+    def test_one_damaged_copy_is_no_damage(
+        self, flash: Flash, board: StockBoard, device_id: bytes
+    ) -> None:
+        spoil(board, FOLDERS[0])
+        said = flash("--port", board.port, "--app")
+        assert f"device    {device_id.hex(' ', 2)}, boot 2\n" in said
 
-def spoil(board: StockBoard) -> None:
-    """Change a bit of the key's record."""
+
+def spoil(board: StockBoard, *folders: str) -> None:
+    """Change a bit of the key's record, in both copies or in those of these folders."""
     with Repl(board.port) as repl:
-        repl.run(
-            f"raw = bytearray(open({KEY!r}, 'rb').read())\nraw[50] ^= 1\n"
-            f"with open({KEY!r}, 'wb') as file:\n file.write(raw)"
-        )
+        for folder in folders or FOLDERS:
+            repl.run(
+                f"raw = bytearray(open('{folder}/key', 'rb').read())\nraw[50] ^= 1\n"
+                f"with open('{folder}/key', 'wb') as file:\n file.write(raw)"
+            )
 
 
 class TestErased:
@@ -100,13 +111,13 @@ class TestErased:
     ) -> None:
         with Repl(board.port) as repl:
             repl.run(
-                "import os\nos.mkdir('/birthkey.id/spool')\n"
-                "open('/birthkey.id/spool/1', 'w').close()"
+                "import os\nos.mkdir('/birthkey.id/spool-00000000')\n"
+                "open('/birthkey.id/spool-00000000/1', 'w').close()"
             )
         typed = device_id.hex(" ", 2).upper()
         said = flash("--port", board.port, "--app", "--erase-identity", answer=f"{typed}\n")
         assert f"identity {device_id.hex()} is erased" in said
-        assert state(board) == {}
+        assert set(state(board)) == NOTES
         with Repl(board.port) as repl:
             assert probe(repl).identity is None
             assert prove(repl, 0.0).device_id != device_id
@@ -125,7 +136,7 @@ class TestErased:
 
     def test_without_asking(self, flash: Flash, board: StockBoard) -> None:
         flash("--port", board.port, "--app", "--erase-identity", "--yes")
-        assert state(board) == {}
+        assert set(state(board)) == NOTES
 
     def test_when_there_is_none(self, flash: Flash, board: StockBoard) -> None:
         flash("--port", board.port, "--app", "--erase-identity", "--yes")
@@ -136,44 +147,80 @@ class TestErased:
         spoil(board)
         arguments = ("--port", board.port, "--app", "--erase-identity")
         assert "identity damaged is erased" in flash(*arguments, answer="damaged\n")
-        assert state(board) == {}
+        assert set(state(board)) == NOTES
+        with Repl(board.port) as repl:
+            assert prove(repl, 0.0)
 
-    def test_interrupted_in_between(
-        self, board: StockBoard, device_id: bytes, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_that_damage_has_hidden(self, flash: Flash, board: StockBoard) -> None:
+        with Repl(board.port) as repl:
+            repl.run(f"import os\nfor folder in {FOLDERS}:\n os.remove(folder + '/key')")
+        arguments = ("--port", board.port, "--app", "--erase-identity")
+        assert "device    damaged, boot 2\n" in flash("--port", board.port, "--app")
+        assert "identity damaged is erased" in flash(*arguments, answer="damaged\n")
+        with Repl(board.port) as repl:
+            assert probe(repl).identity is None
+            assert prove(repl, 0.0)
+
+    def test_without_birthkey_on_the_board(self, board: StockBoard) -> None:
+        with Repl(board.port) as repl:
+            found = replace(probe(repl), birthkey=None)
+            with pytest.raises(identity.IdentityError, match="no birthkey that could erase it"):
+                identity.erase(repl, found, None)
+
+    def test_interrupted_in_between(self, board: StockBoard, device_id: bytes) -> None:
         """Whatever is left can be erased under the same id, or is none."""
-        names = sorted(state(board))
-        assert names == [BOOT, KEY]
-        for stop in range(len(names) + 1):
+        before = board.files()
+        shown = []
+        for stop in range(20):
+            put_back(board, before)
             with Repl(board.port) as repl:
                 found = probe(repl)
-                limited = identity._ERASE.replace(
-                    "import os\n", f"import os as _os\n{LIMITED.format(stop=stop)}", 1
-                )
-                monkeypatch.setattr(identity, "_ERASE", limited)
-                with pytest.raises(ReplError, match="cut"):
+                assert found.identity and found.identity.device_id == device_id
+                repl.run(LIMITED.format(stop=stop))
+                error = ""
+                try:
                     identity.erase(repl, found, lambda shown: shown)
-                monkeypatch.undo()
+                except ReplError as raised:
+                    error = str(raised)
+                assert not error or "cut" in error
                 repl.reset()
-                found = probe(repl)
-                assert found.identity is not None or stop == len(names)
-                if found.identity is not None:
-                    assert found.identity.device_id == device_id
-                    # Not the case that stops a board for ever: booted before, and no key.
-                    assert KEY in state(board)
+                left = probe(repl).identity
+                shown.append(None if left is None else left.device_id)
+            if not error:
+                break
+        assert not error
+        gone = shown.index(None)
+        assert 0 < gone < len(shown) - 1
+        assert shown == [device_id] * gone + [None] * (len(shown) - gone)
+
+
+def put_back(board: StockBoard, files: dict[str, bytes]) -> None:
+    with Repl(board.port) as repl:
+        for path in NOTES:
+            repl.run(f"import os\ntry:\n os.remove({path!r})\nexcept OSError:\n pass")
+        for path, content in files.items():
+            if path.startswith(FOLDERS[0]):
+                repl.run(f"with open({path!r}, 'wb') as file:\n file.write({content!r})")
 
 
 LIMITED = """\
-class os:
-    left = {stop}
-    listdir, stat = _os.listdir, _os.stat
-    @classmethod
-    def remove(cls, path):
-        if not cls.left:
-            raise ValueError("cut")
-        cls.left -= 1
+import os as _os
+from birthkey import keystore
+left = {stop}
+class Limited:
+    mkdir, rmdir, statvfs = _os.mkdir, _os.rmdir, _os.statvfs
+    @staticmethod
+    def remove(path):
+        spend()
         _os.remove(path)
     @staticmethod
-    def rmdir(path):
+    def rename(old, new):
+        spend()
+        _os.rename(old, new)
+def spend():
+    global left
+    if not left:
         raise ValueError("cut")
+    left -= 1
+keystore.os = Limited
 """

@@ -12,11 +12,12 @@ import vfs
 from birthkey.command import Commands
 from birthkey.crypto.entropy import Source, urandom
 from birthkey.enrolment import Enrolment
-from birthkey.identity import Identity
-from birthkey.keystore import Keystore, mount
+from birthkey.erasure import erase
+from birthkey.identity import MAGIC, Identity
+from birthkey.keystore import Keystore, Twins, mount
 from birthkey.outbox import OutboxFull, Spool
 
-BLOCKS, BLOCK_SIZE = 24, 4096
+BLOCKS, BLOCK_SIZE = 26, 4096
 TEARS = (0.0, 0.5, 1.0)
 PATH = "/cut"
 STATE = PATH + "/birthkey.id"
@@ -148,9 +149,16 @@ def restart(image, work=start):
     return result
 
 
+def restart_image(image, work):
+    """The flash after work done in peace."""
+    flash = Flash(image)
+    promise(powered(flash, work) is not None, "it works at all")
+    return flash.image
+
+
 def first_start():
     """Whether there is a key already, then what `start` gives."""
-    key = Keystore(STATE).read("key", 96)
+    key = Twins(Keystore(STATE, MAGIC)).read("key", 96)
     return (key is not None,) + start()
 
 
@@ -177,7 +185,7 @@ def later_boot(public, boot):
 
 
 def open_spool(boot=9, capacity=20000):
-    return Spool(boot, capacity, Keystore(STATE + "/spool"))
+    return Spool(boot, capacity, Keystore(STATE), SERVER_ID)
 
 
 def queued():
@@ -246,6 +254,47 @@ def check_enrolled(public):
     return check
 
 
+def forget():
+    erase(STATE)
+    return True
+
+
+def found_after_erasure():
+    """Public key, boot number, whether it has to enrol, how many readings wait."""
+    public, boot = start()
+    enrolment = Enrolment(Keystore(STATE), SERVER_ID)
+    return public, boot, enrolment.needed, len(open_spool(boot))
+
+
+def check_erased(public, boot):
+    def check(result, image):
+        flash = Flash(image)
+        found, now, needed, waiting = powered(flash, found_after_erasure)
+        if found == public:
+            promise(not result, "what is erased is gone")
+            promise(now == boot + 1, "until it is gone, the identity is whole")
+            promise(powered(flash, forget), "an interrupted erasure is repeated")
+            found, now, needed, waiting = powered(flash, found_after_erasure)
+            promise(found != public, "and the identity gone then")
+            outcome = "still who it was"
+        else:
+            outcome = "another device"
+        promise(needed and not waiting and now == 1, "nothing is left of who it was")
+        promise(powered(flash, start) == (found, 2), "one identity from then on")
+        return outcome
+
+    return check
+
+
+def check_reborn(public):
+    def check(result, image):
+        outcome = check_first_boot(result, image)
+        promise(restart(image)[0] != public, "the erased identity does not come back")
+        return outcome
+
+    return check
+
+
 done = []  # what the board did since it was switched on; no power cut takes that back
 
 
@@ -254,7 +303,7 @@ def obey(number):
 
     def work():
         done.clear()
-        commands = Commands(Keystore(STATE))
+        commands = Commands(Keystore(STATE), SERVER_ID)
         commands.take(number, {"do": number})
         return commands.obey(handler)
 
@@ -326,7 +375,15 @@ def main():
         image = scenario.cut_everywhere(image, start, later_boot(public, boot))
     scenario.report()
     scenario = Scenario("enrolment accepted")
-    scenario.cut_everywhere(image, enrol, check_enrolled(public))
+    image = scenario.cut_everywhere(image, enrol, check_enrolled(public))
+    scenario.report()
+    used = restart_image(image, append(0))
+    used = restart_image(used, obey(1))
+    scenario = Scenario("identity erased")
+    erased = scenario.cut_everywhere(used, forget, check_erased(public, 61))
+    scenario.report()
+    scenario = Scenario("first boot after it")
+    scenario.cut_everywhere(erased, start, check_reborn(public))
     scenario.report()
     scenario = Scenario("12 commands")
     told = image

@@ -15,6 +15,8 @@ OUTCOMES = {
     "first boot": {"no key yet", "the key was born"},
     "60 later boots": {"next boot number", "a boot number skipped"},
     "enrolment accepted": {"enrols again", "enrolled"},
+    "identity erased": {"still who it was", "another device"},
+    "first boot after it": {"no key yet", "the key was born"},
     "12 commands": {
         "begun, and not done",
         "done, and the result is lost",

@@ -9,6 +9,9 @@ import pytest
 
 from device import Handle, Interpreter
 
+SERVER = b"\x17\x51\x80\xc5" + bytes(12)
+RECORD = "command-175180c5"
+
 
 class Board:
     """The commands of a board, which may start again."""
@@ -19,11 +22,11 @@ class Board:
         self.start()
 
     def start(self, writes: int | None = None) -> None:
-        """`writes` is how many writes flash takes."""
+        """`writes` is how many writes flash takes; each record is there twice."""
         store = self.device.call("birthkey.keystore:Keystore", str(self.flash))
         if writes is not None:
-            store = self.device.call("command_handlers:Fussy", store, writes)
-        self.commands = self.device.call("birthkey.command:Commands", store)
+            store = self.device.call("command_handlers:Fussy", store, 2 * writes)
+        self.commands = self.device.call("birthkey.command:Commands", store, SERVER)
 
     def handler(self, name: str | None) -> Handle | None:
         return self.device.get(f"command_handlers:{name}") if name else None
@@ -159,12 +162,39 @@ def test_a_result_that_flash_does_not_take_is_told_while_the_boot_lasts(board: B
 
 def test_nothing_is_done_when_the_record_is_damaged(board: Board) -> None:
     board(1, LED)
-    record = board.flash / "command"
-    record.write_bytes(record.read_bytes()[:-1] + b"\0")
+    for record in (board.flash / RECORD, board.flash / "copy" / RECORD):
+        record.write_bytes(record.read_bytes()[:-1] + b"\0")
     number, [failure, sentence] = board(2, LED)
     assert (number, failure) == (2, "failed")
-    assert sentence.startswith("KeystoreError: the record ")
+    assert sentence.startswith("DamagedRecord: the record ")
     assert board.done == [LED]
+
+
+@pytest.mark.parametrize("folder", [".", "copy"])
+@pytest.mark.parametrize("damage", ["gone", "damaged", "of the command before"])
+def test_one_bad_copy_of_the_record_makes_no_command_done_twice(
+    board: Board, folder: str, damage: str
+) -> None:
+    board(1, LED)
+    record = board.flash / folder / RECORD
+    earlier = record.read_bytes()
+    board(2, LED)
+    if damage == "gone":
+        record.unlink()
+    else:
+        record.write_bytes(earlier if damage.startswith("of") else earlier[:-1] + b"\0")
+    board.start()
+    assert board(2, LED) == [2, 2]
+    assert board.done == [LED, LED]
+
+
+def test_each_server_has_its_own_last_command(board: Board) -> None:
+    assert board(7, LED) == [7, 1]
+    store = board.device.call("birthkey.keystore:Keystore", str(board.flash))
+    board.commands = board.device.call("birthkey.command:Commands", store, bytes(16))
+    assert board(1, LED) == [1, 2]
+    board.start()
+    assert board(7, LED) == [7, 1]
 
 
 def test_one_command_is_taken_at_a_time(board: Board) -> None:

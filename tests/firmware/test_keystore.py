@@ -71,6 +71,6 @@ def test_a_record_of_another_length_is_damage(device: Interpreter, folder: Path)
 
 def test_flash_that_takes_no_file_is_said(device: Interpreter, folder: Path) -> None:
     store = _store(device, folder)
-    (folder / "boot.new").mkdir()
+    (folder / "boot.new").mkdir(parents=True)
     with pytest.raises(DeviceError, match="cannot write"):
         store.write("boot", b"\0\0\0\7")

@@ -27,7 +27,7 @@ static void note(const char *operation, size_t offset, size_t length, const uint
     }
     vstr_t line;
     mp_print_t print;
-    vstr_init_print(&line, 64 + 2 * length, &print);
+    vstr_init_print(&line, 64 + (data != NULL ? 2 * length : 0), &print);
     mp_printf(&print, "{\"operation\":\"%s\",\"offset\":%u,\"length\":%u", operation, offset, length);
     if (data != NULL) {
         mp_printf(&print, ",\"data\":\"");

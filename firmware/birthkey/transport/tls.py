@@ -22,6 +22,10 @@ _OUT = const(1024)
 _HANDSHAKE_HEAP = const(12 * 1024)
 _ENOMEM = const(12)
 
+# Not in the `except` itself: a tuple that is made when memory is short takes memory.
+_NO_MEMORY = (MemoryError, OSError)
+_FAILED = (MemoryError, OSError, ValueError)
+
 # Forward secrecy and an AEAD, or nothing. AES-128 first: its handshake hashes with SHA-256.
 _CIPHERS = (
     "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
@@ -143,7 +147,7 @@ class Tls:
             socket = self._context.wrap_socket(
                 _Wire(self._out), server_hostname="", do_handshake_on_connect=False
             )
-        except (MemoryError, OSError):
+        except _NO_MEMORY:
             return 0
         size = free - free_heap()
         socket.close()
@@ -296,7 +300,7 @@ class TlsStream:
         while True:
             try:
                 given = call(buffer)
-            except (MemoryError, OSError, ValueError) as error:
+            except _FAILED as error:
                 self._failed = True
                 # The alert in which TLS tells the server why.
                 try:
