@@ -177,6 +177,8 @@ class Spool(Outbox):
     def has(self, item):
         # They leave in order.
         name = _name(item.counter)
+        if item.kind != message.DATA:
+            return False
         return name > self._last or name in self._postponed or name in self._names
 
     def waiting(self, counter):

@@ -8,7 +8,7 @@ import gc
 import json
 from time import ticks_cpu, ticks_diff
 
-from birthkey import modem
+from birthkey import cose, modem
 from birthkey.modem.stream import Stream
 from birthkey.transport import serial, tcp, tls
 
@@ -42,7 +42,7 @@ SAID = {
     "data that nobody asked for": repeated(b"+CIPRECVDATA:9,\n"),
 }
 # What the network may send: frames for the transports, each in pieces as above.
-MOST = tcp.MAX_ANSWER
+MOST = cose.MAX_ANSWER
 FRAMED = {
     "frames of a byte": repeated(b"\x00\x01x"),
     "the longest frame": bytes((MOST >> 8, MOST & 0xFF)) + repeated(b"x", MOST),

@@ -212,7 +212,9 @@ def test_nothing_is_done_when_the_record_is_whole_and_makes_no_sense(
     """Flash that is read as something else, with a check sum that fits."""
     board(3, LED)
     store = device.call("birthkey.keystore:Keystore", str(board.flash))
-    store.write("command", store.read("command", 16, 16 + 512)[:16] + result)
+    twins = device.call("birthkey.keystore:Twins", store)
+    [name] = [path.name for path in board.flash.glob("command-*")]
+    twins.write(name, twins.read(name, 16, 16 + 512)[:16] + result)
     board.start()
     number, [failed, sentence] = board(3, LED)
     assert (number, failed) == (3, "failed")

@@ -5,8 +5,9 @@ that 0x00 occurs in none, and stands between two 0x00: after noise the next one 
 """
 
 from birthkey._port import Timer, const
+from birthkey.cose import MAX_ANSWER
 from birthkey.modem import ModemClosed, SendFailed
-from birthkey.transport.tcp import FRAME_MAX, MAX_ANSWER
+from birthkey.transport.tcp import FRAME_MAX
 
 _DELIMITER = b"\x00"
 _BLOCK = const(254)  # the most bytes that follow one code byte

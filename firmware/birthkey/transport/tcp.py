@@ -1,10 +1,10 @@
 """Frames on a stream: two bytes of length, big-endian, then the frame."""
 
 from birthkey._port import Timer, const
+from birthkey.cose import MAX_ANSWER
 from birthkey.modem import ModemClosed
 
 FRAME_MAX = 4096
-MAX_ANSWER = const(1280)  # no server has more to say at once
 _HEADER = const(2)
 _PIECE = const(256)
 

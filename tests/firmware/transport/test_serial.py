@@ -116,7 +116,7 @@ def test_a_uart_that_takes_nothing_ends_the_link(bench: Handle) -> None:
 
 
 def test_frames_are_received_one_at_a_time(bench: Handle) -> None:
-    longest = LONGEST[2][:1280]
+    longest = LONGEST[2][:1095]
     bench.say(wire(A, B, longest))
     assert [bench.receive(5000) for _ in range(3)] == [A, B, longest]
     assert bench.bad() == 0
