@@ -21,6 +21,7 @@ _ENOENT = const(2)
 _EEXIST = const(17)
 _PIECE = const(64)
 _BEGIN = const(128)
+_WINDOW = const(512)
 _FEW = const(16)  # names that are held in RAM at a time
 
 _SUPERBLOCKS = const(2)
@@ -186,20 +187,27 @@ class Keystore:
             return
         wanted = self._magic + size.to_bytes(2, "big")
         begin = bytearray(_BEGIN)
-        block = bytearray(device.ioctl(5, 0))
+        piece = bytearray(_WINDOW)  # a whole block is more than a small heap may have in one piece
+        last = device.ioctl(5, 0) - _WINDOW
         for number in range(device.ioctl(4, 0)):
             if not everywhere:
                 _read_block(device, number, begin, 0)
                 if begin.find(self._magic) < 0:
                     continue
-            _read_block(device, number, block)
-            at = block.find(wanted)
-            while at >= 0:
-                end = at + _HEAD + size
-                payload = bytes(block[at + _HEAD : end])
-                if block[end : end + _SUM] == _sum(wanted, payload):
-                    yield payload
-                at = block.find(wanted, at + 1)
+            start = 0
+            while True:
+                _read_block(device, number, piece, start)
+                at = piece.find(wanted)
+                while at >= 0:
+                    end = at + _HEAD + size
+                    payload = bytes(piece[at + _HEAD : end])
+                    if piece[end : end + _SUM] == _sum(wanted, payload):
+                        yield payload
+                    at = piece.find(wanted, at + 1)
+                if start == last:
+                    break
+                # They overlap, so that each record lies in one of them as a whole.
+                start = min(start + _WINDOW - _HEAD - size - _SUM, last)
 
     def _file(self, name):
         return self.path + "/" + name

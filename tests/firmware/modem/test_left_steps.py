@@ -20,7 +20,7 @@ DAY = 24 * 3600 * 1000
 # Half a second, some minutes, over half of a period of 2^20 ms and of 2^30, and over a whole one.
 PAUSES = [500, 5 * 60_000, 600_000, 2**20 + 5, 7 * DAY, 10 * DAY, 12 * DAY + 3_000_000, 13 * DAY]
 
-_frames = (random.Random(number).randbytes(20 + number * 397 % 1200) for number in range(10**9))
+_frames = (random.Random(number).randbytes(20 + number * 397 % 1075) for number in range(10**9))
 
 
 def frame() -> bytes:
