@@ -55,7 +55,9 @@ try:
 
     from senml import SenmlPack, SenmlRecord, SenmlUnits
 
-    _LOST = (KeystoreError, OutboxFull)  # not made when memory is short
+    # Not made when memory is short. ValueError: a reading that no message can hold.
+    _LOST = (KeystoreError, OutboxFull, ValueError)
+    _FOR_A_PERSON = (EntropyError, KeystoreError, TypeError, ValueError)
 except ImportError as error:
     _lacking = error
 
@@ -74,7 +76,7 @@ def _device(configuration):
     for name in ("server", "server_key", "modem"):
         if name not in configuration:
             raise ValueError('%s lacks "%s"' % (board.CONFIG, name))
-    host, _, port = configuration["server"].rpartition(":")
+    host, _, port = str(configuration["server"]).rpartition(":")
     if not host or not port.isdigit():
         raise ValueError('"server" in %s is HOST:PORT' % board.CONFIG)
     return Device(
@@ -126,7 +128,10 @@ class _Trouble:
 
 
 def _told(error):
-    return "%s: %s" % (type(error).__name__, error)
+    try:
+        return "%s: %s" % (type(error).__name__, error)
+    except Exception:  # even that
+        return type(error).__name__
 
 
 def _printable(text):
@@ -150,14 +155,14 @@ class _Application:
     def run(self):
         device = self._device
         while not device.enrolled:
-            self._drive(device.deliver_steps(_PATIENCE_MS))
+            self._deliver()
         print("enrolled")
         number = 0
         while number != self._count:
             number += 1
             self._read_and_send(number)
             self.sleep(self._interval_ms)
-        while not self._drive(device.deliver_steps(_PATIENCE_MS)):
+        while not self._deliver():
             print("%d queued; %s" % (device.queued, device.problem))
         print("all readings stored")
 
@@ -170,6 +175,20 @@ class _Application:
                 return
             time.sleep_ms(min(milliseconds, 500))
             milliseconds -= 500
+
+    def _deliver(self):
+        try:
+            return self._drive(self._device.deliver_steps(_PATIENCE_MS))
+        except Refused as error:
+            self._refused(error)
+            return False
+
+    def _refused(self, error):
+        """Say what was refused for good, and go on, unless it is the board itself."""
+        if error.reason in ("cloned", "revoked"):
+            raise error
+        what = "a reading is lost" if error.kind == message.DATA else "what it said was refused"
+        print("%s: %s" % (what, error))
 
     def _read_and_send(self, number):
         try:
@@ -184,10 +203,7 @@ class _Application:
             print("reading %d lost: %s" % (number, error))
             return
         except Refused as error:
-            if error.reason in ("cloned", "revoked"):
-                raise
-            what = "a reading is lost" if error.kind == message.DATA else "what it said was refused"
-            print("%s: %s" % (what, error))
+            self._refused(error)
             return
         print("reading %d %s" % (number, "stored" if stored else "queued"))
         if stored:
@@ -293,7 +309,7 @@ def main():
     try:
         try:
             device, configuration = _set_up()
-        except (EntropyError, KeystoreError, ValueError) as error:
+        except _FOR_A_PERSON as error:
             # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
             print("stopped:", error)
             return

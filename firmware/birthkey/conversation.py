@@ -19,6 +19,7 @@ _COMMAND_MS = const(5000)  # for a command that an acknowledgement has announced
 _FIRST_RETRY_MS = const(1000)
 _MOST_RETRY_MS = const(60000)
 _SILENCES_BEFORE_BACKUP = const(3)
+_LOOK_MS = const(100)  # how long is listened before it is looked whether there is still a reason
 _OTHERS = const(8)  # readings for other servers that are removed in one step
 _EARLIEST = const(1735689600)  # 2025, and 2100: a time that is not between them is none
 _LATEST = const(4102444800)
@@ -28,6 +29,7 @@ _FAILED = (ModemError, KeystoreError)
 
 _CONNECTING = "the server was not reached yet: connecting takes longer than this call waited"
 _WAITING = "the server has not answered yet"
+_AWAITING = "the server announced a command, which has not come yet"
 _PAUSING = "the last attempt failed, and the next one comes after a pause"
 
 
@@ -64,6 +66,7 @@ class Conversation:
         self._make_commands = make_commands
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS)
         self._steps = None
+        self._clearing = True  # as long as flash lets what was meant for other servers be removed
         self._broken = False  # a frame may have been cut short: the connection is not to be used
         self._calls = 0
         # Messages that may wait beside the readings.
@@ -138,8 +141,11 @@ class Conversation:
         """
         if self._taken:
             # Not within the steps below: a handler may send, and so go on with them itself.
-            result = self.commands.obey(self.handler)
-            self._result = self._outbox.make(message.STATUS, {2: result})
+            try:
+                result = self.commands.obey(self.handler)
+                self._result = self._outbox.make(message.STATUS, {2: result})
+            except MemoryError:
+                self._lacks_memory(None)  # flash holds the result, for when the server asks again
             return
         steps, self._steps = self._steps or self._converse(), None
         next(steps)
@@ -158,10 +164,8 @@ class Conversation:
                 if self._broken:
                     yield from self._transport.close()
                     self._broken = False
-                if self._outbox.others and not self._enrolment.needed:
-                    # Meant for a server that this board has left for this one.
-                    self.dropped += self._outbox.remove_others(_OTHERS)
-                    yield
+                if self._clearing and self._outbox.others and not self._enrolment.needed:
+                    yield from self._clear()
                 item = self._next()
                 if item is None:
                     if self._coming:
@@ -187,6 +191,14 @@ class Conversation:
             elif answered is False:
                 self._backoff.fail()
             yield  # what comes next depends on whether anybody still waits for it
+
+    def _clear(self):
+        """Remove readings that are meant for a server that this board has left for this one."""
+        try:
+            self.dropped += self._outbox.remove_others(_OTHERS)
+        except KeystoreError:
+            self._clearing = False  # until the next start: what waits here goes before
+        yield
 
     def _next(self):
         """What is to be sent now, None for nothing."""
@@ -225,7 +237,7 @@ class Conversation:
         silence = Timer(_ANSWER_MS)
         while self._wanted(item):
             left = silence.left()
-            frame = yield from self._transport.receive(max(left, 0))
+            frame = yield from self._transport.receive(min(max(left, 0), _LOOK_MS))
             if frame is not None:
                 settled = self._take(frame, item)
                 if settled is not None:
@@ -300,11 +312,11 @@ class Conversation:
             self._refuse(item, body[1])
 
     def _refuse(self, item, reason):
-        self.dropped += item.kind == message.DATA
         refused = Refused(reason, item.kind, item.counter)
+        self._settle(item, refused)  # flash may fail here: then it is sent and refused again
+        self.dropped += item.kind == message.DATA
         if item.counter not in self.outcomes:
             self.refused = refused
-        self._settle(item, refused)
 
     def _settle(self, item, outcome):
         if item.counter in self.outcomes:
@@ -322,10 +334,11 @@ class Conversation:
         """Take the command that an acknowledgement has announced, unless it was lost; when there
         is something to say, it is taken with the answer to that."""
         timer = Timer(_COMMAND_MS)
+        self.doing = _AWAITING
         try:
             while self._coming and self._next() is None:
                 left = timer.left()
-                frame = yield from self._transport.receive(max(left, 0))
+                frame = yield from self._transport.receive(min(max(left, 0), _LOOK_MS))
                 if frame is not None:
                     self._take(frame)
                     yield
@@ -333,6 +346,7 @@ class Conversation:
                     self._announced = False
         except ModemError:
             self._announced = False  # the connection is over; the server sends it again
+        self.doing = None
 
     def _silence(self):
         self.problem = "no answer that opens came in %d s: is the server's key the right one?" % (

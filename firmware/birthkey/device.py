@@ -11,6 +11,7 @@ from birthkey.crypto import entropy, p256
 from birthkey.enrolment import Enrolment
 from birthkey.identity import Identity
 from birthkey.keystore import Keystore
+from birthkey.modem import check_address
 from birthkey.outbox import Outbox, OutboxFull, Spool
 from birthkey.session import Session
 from birthkey.transport.tcp import Tcp
@@ -61,6 +62,8 @@ class Device:
             raise ValueError("tls needs server, (host, port), and ca, which signed its certificate")
         if not tls and (ca or client_certificate):
             raise ValueError("ca and client_certificate are for tls=True, which is not there")
+        if server:
+            check_address(*server)
         keys = [_public_key(server_key)]
         if backup_key:
             keys.append(_public_key(backup_key))
@@ -206,7 +209,10 @@ class Device:
         return self._conversation.outcomes[item.counter] is None and self._outbox.has(item)
 
     def deliver(self, wait_ms=15000):
-        """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is."""
+        """Try for `wait_ms` to enrol and to deliver all that is queued; True when all is.
+
+        Raises Refused.
+        """
         return run(self.deliver_steps(wait_ms))
 
     async def adeliver(self, wait_ms=15000):

@@ -67,8 +67,13 @@ class Outbox:
     def append(self, body):
         """Queue a reading; OutboxFull when it does not fit."""
         item = self._fitting(body)
-        self._items.append(item)
-        self._count_in(item)
+        self._sequence += 1  # first: whatever interrupts, a counter never names two messages
+        try:
+            self._items.append(item)
+        except MemoryError:
+            self._sequence -= 1
+            raise
+        self._room -= len(item.encoded)
         return item
 
     def oldest(self):
@@ -96,10 +101,6 @@ class Outbox:
         if len(item.encoded) > self._room:
             raise OutboxFull("%d readings wait, and this one does not fit" % len(self))
         return item
-
-    def _count_in(self, item):
-        self._sequence += 1
-        self._room -= len(item.encoded)
 
 
 class Spool(Outbox):
@@ -148,14 +149,15 @@ class Spool(Outbox):
             if self._store.removed(path):
                 self._sequence -= 1
             raise
-        self._count_in(item)
+        self._sequence += 1
+        self._room -= len(item.encoded)
         self._sure -= 1
-        if self._waiting == len(self._names) < _BATCH:
+        self._waiting += 1
+        if self._waiting - 1 == len(self._names) < _BATCH:
             try:
                 self._names.append(name)
             except MemoryError:
                 pass  # then it is found on flash
-        self._waiting += 1
         return item
 
     def oldest(self):
@@ -208,6 +210,7 @@ class Spool(Outbox):
                 break
             self._store.remove_folder(folder)
         else:
+            count = self.others  # none is left, whatever failed on the way
             self._room += self._others_room
             self._others_room = 0
         self.others -= count

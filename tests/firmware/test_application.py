@@ -149,6 +149,40 @@ def test_a_refusal_says_what_was_refused(
     assert said in capsys.readouterr().out
 
 
+def test_a_refusal_while_it_only_delivers_ends_nothing(board: Board, device: Device) -> None:
+    """Before it has enrolled, and when all readings are made."""
+    device.enrolled = False
+    steps = device.deliver_steps
+
+    def enrols(body: Any) -> Iterator[None]:
+        yield from steps(body)
+        device.enrolled = True
+        return True
+
+    device.ends = [Refused("malformed", 1, 1 << 32)]
+    device.deliver_steps = enrols  # type: ignore[method-assign]
+    made(device, 1).run()
+    device.ends = [True, Refused("old", 1, 1 << 32), True]
+    made(device, 1).run()
+    assert len(device.sent) == 2
+
+
+def test_a_reading_that_no_message_holds_ends_nothing(board: Board, device: Device) -> None:
+    device.ends = [ValueError("a message has at most 3800 bytes"), True]
+    made(device, 2).run()
+    assert len(device.sent) == 2
+
+
+def test_an_error_that_cannot_even_be_said_is_skipped(board: Board, device: Device) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    board.readings = [Mute()]
+    made(device, 2).run()
+    assert len(device.sent) == 1
+
+
 @pytest.mark.parametrize("reason", ["cloned", "revoked"])
 def test_what_no_retry_can_mend_ends_it(board: Board, device: Device, reason: str) -> None:
     device.ends = [Refused(reason, 1, 1 << 32)]

@@ -276,6 +276,20 @@ def test_a_key_that_is_none_takes_no_boot_number(start: Start, tmp_path: Path) -
     assert start().boot == 1
 
 
+@pytest.mark.parametrize("server", [("server", 0), ("server", 99999), ("my server", 1), ("", 1)])
+def test_an_address_that_is_none_is_said_before_anything_is_written(
+    network: Network, tmp_path: Path, server: tuple[str, int]
+) -> None:
+    with pytest.raises(ValueError, match=r"host must|port must"):
+        Device(
+            network,
+            server=server,
+            server_key=network.key.public.hex(),
+            path=str(tmp_path / "board"),
+        )
+    assert not (tmp_path / "board").exists()
+
+
 def test_asyncio_programs_await_the_same_thing(start: Start, registry: Registry) -> None:
     assert asyncio.run(start().asend({"n": 1}))
     assert _bodies(registry) == [{"n": 1}]

@@ -280,6 +280,55 @@ class TestCommands:
         assert done == [{"led": True}]
         assert state(registry, device) == CommandState.DONE
 
+    def test_one_that_is_lost_holds_up_no_reading(
+        self,
+        device: Device,
+        registry: Registry,
+        network: Network,
+        clock: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its acknowledgement has come, and the command behind it never will."""
+        monkeypatch.setattr(Distant, "trip_ms", 50)
+        device.on_command(lambda body: None)
+        told(registry, device, {"led": True})
+        with monkeypatch.context() as patch:
+            carry = network.carry
+            patch.setattr(network, "carry", lambda frame: carry(frame)[:1])
+            assert device.send({"n": 1}, wait_ms=1_000)
+        began = clock.now
+        assert device.send({"n": 2}, wait_ms=2_000)
+        assert clock.now - began < 500
+
+    def test_the_time_that_is_lost_holds_up_no_reading(
+        self, device: Device, network: Network, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(network, "carry", lambda frame: [])
+            assert device.sync_time(500) is False
+        began = clock.now
+        assert device.send({"n": 1}, wait_ms=5_000)
+        assert clock.now - began < 500
+
+    def test_memory_that_lacks_for_its_result_loses_no_reading(
+        self, device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done: list[Any] = []
+        device.on_command(done.append)
+        told(registry, device, {"led": True})
+        make = device._outbox.make
+        lacks = iter([True])
+
+        def cramped(kind: int, body: Any) -> Any:
+            if kind == Type.STATUS and next(lacks, False):
+                raise MemoryError
+            return make(kind, body)
+
+        monkeypatch.setattr(device._outbox, "make", cramped)
+        assert device.send({"n": 1})
+        assert device.send({"n": 2})
+        assert (done, state(registry, device)) == ([{"led": True}], CommandState.DONE)
+
 
 class TestRefused:
     def test_each_caller_hears_of_its_own(

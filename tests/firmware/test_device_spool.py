@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from birthkey import Device
+from birthkey import Device, Refused
 from birthkey._port import run
 from birthkey.keystore import Keystore, KeystoreError
 from birthkey_host.keys import ServerKey
@@ -125,6 +125,53 @@ def test_a_board_that_is_set_back_to_its_server_in_time_has_lost_nothing(
     device = start(spool=1000)
     assert device.deliver()
     assert bodies(registry) == [{"n": number} for number in range(3)]
+
+
+def removing(monkeypatch: pytest.MonkeyPatch, *fails: bool) -> None:
+    """Flash that refuses to remove a record when `fails` says so; it goes on with the last."""
+    remove, script = Keystore.remove, list(fails)
+
+    def refuses(self: Keystore, name: str) -> None:
+        if name.startswith("spool-") and (script.pop(0) if len(script) > 1 else script[0]):
+            raise KeystoreError(f"cannot remove {name} from flash")
+        remove(self, name)
+
+    monkeypatch.setattr(Keystore, "remove", refuses)
+
+
+def moved(start: Start, registry: Registry, network: Network) -> tuple[Device, Network]:
+    """A board with three readings for another server."""
+    waiting(start, network)
+    other = Network(registry, ServerKey.generate())
+    network.pipeline = other.pipeline
+    return start(spool=1000, server_key=other.key.public.hex()), other
+
+
+def test_readings_of_another_server_that_stay_on_flash_hold_up_nothing(
+    start: Start, registry: Registry, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, _ = moved(start, registry, network)
+    clear = Keystore.clear
+    monkeypatch.setattr(Keystore, "clear", lambda *_: (_ for _ in ()).throw(KeystoreError("no")))
+    assert device.deliver()
+    network.reachable = True
+    assert device.send({"new": True})
+    assert device.dropped == 0
+    monkeypatch.setattr(Keystore, "clear", clear)
+    assert bodies(registry) == [{"new": True}]
+
+
+def test_a_refused_reading_that_stays_on_flash_is_counted_once(
+    start: Start, registry: Registry, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birthkey.message.check_data", lambda body: None)
+    device = waiting(start, network, count=0)
+    device.send(5, wait_ms=0)
+    removing(monkeypatch, True, True, False)
+    with pytest.raises(Refused, match="malformed"):
+        device.deliver(wait_ms=5_000)
+    assert (device.dropped, device.queued) == (1, 0)
+    assert device.deliver()
 
 
 def test_a_reading_that_memory_does_not_suffice_for_waits_behind_the_others(

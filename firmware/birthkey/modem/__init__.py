@@ -29,6 +29,14 @@ class SendFailed(ModemError):
     """Data may have been lost on its way out; the connection must not be used any more."""
 
 
+def check_address(host, port):
+    """ValueError for a host that could be more than a name in a command, and for no port."""
+    if not 0 < len(host) <= 253 or any(not "!" <= c <= "~" or c in '"\\,' for c in host):
+        raise ValueError('host must be 1 to 253 printable ASCII characters, no space, " , or \\')
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise ValueError("port must be 1 to 65535")
+
+
 def open(uart, dialect, **options):
     """Give the Modem on a UART (`readinto`, `write`); nothing is sent before `connect`.
 

@@ -15,6 +15,7 @@ from birthkey.modem import (
     NoAnswer,
     SendFailed,
     ServerUnreachable,
+    check_address,
 )
 from birthkey.modem.at import (
     BUSY,
@@ -104,12 +105,7 @@ class Modem:
         ValueError for a host that could be more than a name in a command, for a port
         outside 1..65535 and for an unknown protocol; ModemError when it fails.
         """
-        if not 0 < len(host) <= 253 or any(not "!" <= c <= "~" or c in '"\\,' for c in host):
-            raise ValueError(
-                'host must be 1 to 253 printable ASCII characters, no space, " , or \\'
-            )
-        if not isinstance(port, int) or not 0 < port < 65536:
-            raise ValueError("port must be 1 to 65535")
+        check_address(host, port)
         if protocol not in self.dialect.PROTOCOLS:
             raise ValueError("protocol must be one of " + ", ".join(self.dialect.PROTOCOLS))
         return self._exclusive(self._connect(host, port, protocol))

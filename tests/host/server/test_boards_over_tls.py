@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from pathlib import Path
 
 import pytest
 
 from birthkey import message as firmware_message
-from birthkey.identity import Identity
+from birthkey.identity import BOOT, KEY, MAGIC, Identity, boot_record
+from birthkey.keystore import Keystore, Twins
 from birthkey.session import Session
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Type
@@ -21,16 +23,6 @@ from tcp_clients import Client, run
 from tls_clients import PREFIX, V1_2, V1_3, Serve, ask, client_context, enrol
 
 VERSIONS = pytest.mark.parametrize("version", [V1_2, V1_3], ids=["1.2", "1.3"])
-
-
-class Flash(dict[str, bytes]):
-    """What the firmware keeps its identity in."""
-
-    def read(self, name: str, size: int) -> bytes | None:
-        return self.get(name)
-
-    def write(self, name: str, data: bytes) -> None:
-        self[name] = data
 
 
 @VERSIONS
@@ -101,9 +93,18 @@ class TestRequireTls:
         assert count(registry, "messages") == 2
 
     def test_firmware_understands_it(
-        self, serve: Serve, registry: Registry, server_key: ServerKey, board: ReferenceDevice
+        self,
+        serve: Serve,
+        registry: Registry,
+        server_key: ServerKey,
+        board: ReferenceDevice,
+        tmp_path: Path,
     ) -> None:
-        flash = Flash(key=board.private + board.public, boot=board.boot.to_bytes(4, "big"))
+        flash = Keystore(str(tmp_path / "flash"))
+        twins = Twins(Keystore(flash.path, MAGIC))
+        key = board.private + board.public
+        twins.write(KEY, key)
+        twins.write(BOOT, boot_record(key, board.boot))
         identity = Identity(flash, None)
         session = Session(identity, [server_key.public])
         counter = identity.boot << 32
