@@ -44,6 +44,7 @@ def outcomes(*arguments: int) -> dict[str, dict[str, int]]:
     return found
 
 
+@pytest.mark.timeout(900)  # 1,500 starts before the first bad bit
 def test_folders_that_have_moved() -> None:
     """littlefs moves a folder when its blocks have been erased for long enough. Bad bits in the
     root let it find the folder where it was before, with all that was in it then.

@@ -75,7 +75,11 @@ class TlsClient:
 
     async def shake_hands(self, alter: Callable[[bytes], bytes] = lambda data: data) -> None:
         """`alter` may change what is sent. Raises `ssl.SSLError`."""
-        await self._do(self.tls.do_handshake, alter)
+        if await self._do(self.tls.do_handshake, alter) is not None:
+            # Python 3.11.2 takes the end of a connection for one that TLS has announced.
+            error = ssl.SSLEOFError("the server closed the connection")
+            error.reason = "UNEXPECTED_EOF_WHILE_READING"
+            raise error
 
     async def refused(self, alter: Callable[[bytes], bytes] = lambda data: data) -> str:
         """Shakes hands in vain; how that ends for the board."""
