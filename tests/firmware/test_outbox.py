@@ -376,6 +376,34 @@ class TestOtherServers:
         assert spool.remove_others(7) == 0
         assert Spool(3, 1000, store, OTHER).others == 0
 
+    def test_one_that_flash_keeps_for_now_is_counted_once(
+        self, store: Keystore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spool = Spool(1, 1000, store, SERVER)
+        for number in range(20):
+            spool.append({"n": number})
+        spool = Spool(2, 1000, store, OTHER)
+        room = spool._room
+        removals = 0
+        remove = Keystore.remove
+
+        def failing(self: Keystore, name: str) -> None:
+            nonlocal removals
+            removals += 1
+            if removals == 5:
+                raise KeystoreError("cannot remove it from flash: EIO")
+            remove(self, name)
+
+        monkeypatch.setattr(Keystore, "remove", failing)
+        with pytest.raises(KeystoreError):
+            spool.remove_others(7)
+        removed = 0
+        while spool.others:
+            removed += spool.remove_others(7)
+        assert removed == 20
+        assert spool._room > room
+        assert spool._room == Spool(3, 1000, store, OTHER)._room
+
     def test_the_records_of_the_identity_stay(self, store: Keystore) -> None:
         store.write("key", b"key")
         store.write("copy/key", b"key")
