@@ -68,7 +68,9 @@ class Conversation:
         self._steps = None
         self._clearing = True  # as long as flash lets what was meant for other servers be removed
         self._broken = False  # a frame may have been cut short: the connection is not to be used
-        self._calls = 0
+        # The calls that wait for readings to be delivered, and for the time.
+        self._delivering = {}
+        self._asking = {}
         # Messages that may wait beside the readings.
         self._enrol = None
         self._clone_status = None
@@ -79,8 +81,6 @@ class Conversation:
         self._announced = False  # a command is on its way
         self.commands = None
         self.handler = None
-        self.delivering = 0  # calls that wait for readings to be delivered
-        self.asking = 0  # calls that wait for the time
         self.times = 0  # how often it was told
         self.time = None
         self.outcomes = {}  # of the readings that calls wait for: None, True or a Refused
@@ -91,9 +91,11 @@ class Conversation:
         self.answers = 0
         self.unopened = 0
 
-    def begin(self):
-        """A call begins. `end` is called when it ends, however it ends."""
-        if not self._calls:
+    def begin(self, call, asks=False):
+        """A call begins, known by the object `call`: it has readings delivered, or asks for the
+        time. `end` is called when it ends, however it ends, also when this was interrupted.
+        """
+        if not self._delivering and not self._asking:
             # Nobody counted since the last one ended, and ticks wrap: how old a question is, a
             # command, or an answer that brings either, cannot be told any more. The server sends
             # its command again. That a reading is stored stays true at any age.
@@ -102,11 +104,15 @@ class Conversation:
             self._question = None
             if self.commands:
                 self.commands.forget()
-        self._calls += 1
+        calls = self._asking if asks else self._delivering
+        calls[call] = None
 
-    def end(self):
-        self._calls -= 1
-        if not self.asking:
+    def end(self, call, counter=None):
+        """A call has ended, and waits for the reading of that counter no more."""
+        self.outcomes.pop(counter, None)
+        self._delivering.pop(call, None)
+        self._asking.pop(call, None)
+        if not self._asking:
             self._question = None
 
     @property
@@ -206,11 +212,11 @@ class Conversation:
             if self._enrol is None:
                 self._enrol = self._outbox.make(message.ENROL, self._enrol_body)
             return self._enrol
-        if self.asking:
+        if self._asking:
             if self._question is None:
                 self._question = self._outbox.make(message.STATUS, {3: True})
             return self._question
-        if not self.delivering:
+        if not self._delivering:
             return None
         return self._clone_status or self._result or self._outbox.oldest()
 

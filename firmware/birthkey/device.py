@@ -169,9 +169,8 @@ class Device:
         conversation = self._conversation
         outcomes = conversation.outcomes
         counter = None
-        conversation.begin()
-        conversation.delivering += 1
         try:
+            conversation.begin(timer)
             item = yield from self._append(body, timer)
             counter = item.counter
             outcomes[counter] = None
@@ -185,11 +184,9 @@ class Device:
                 return self._in_vain()
             if outcome is not True:
                 raise outcome
-            return True
+            return outcome
         finally:
-            outcomes.pop(counter, None)
-            conversation.delivering -= 1
-            conversation.end()
+            conversation.end(timer, counter)
 
     def _append(self, body, timer):
         """Queue a reading, as soon as there is room for it; its item."""
@@ -223,15 +220,13 @@ class Device:
         """`deliver` as a generator that yields whenever it has to wait."""
         timer = Timer(wait_ms)
         conversation = self._conversation
-        conversation.begin()
-        conversation.delivering += 1
         try:
+            conversation.begin(timer)
             idle = yield from self._until(lambda: conversation.idle, timer)
             self._raise_refused()
             return idle or self._in_vain()
         finally:
-            conversation.delivering -= 1
-            conversation.end()
+            conversation.end(timer)
 
     def on_command(self, handler):
         """Have `handler(body)` carry out commands, each once: `body` is a map of the server's.
@@ -259,17 +254,15 @@ class Device:
         """`sync_time` as a generator that yields whenever it has to wait."""
         timer = Timer(wait_ms)
         conversation = self._conversation
-        conversation.begin()
-        conversation.asking += 1
         before = conversation.times
         try:
+            conversation.begin(timer, asks=True)
             if not (yield from self._until(lambda: conversation.times != before, timer)):
                 return self._in_vain()
             set_clock(conversation.time)
             return conversation.time
         finally:
-            conversation.asking -= 1
-            conversation.end()
+            conversation.end(timer)
 
     def _until(self, done, timer, refusals=True):
         """Go on with the conversation until `done()`; False when time was up before.

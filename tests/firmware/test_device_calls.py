@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import linecache
+import sys
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import birthkey.conversation
 import birthkey.device
+import birthkey.outbox
 from birthkey import Device, OutboxFull, Refused
 from birthkey._port import run
 from birthkey_host import commands
@@ -33,6 +38,8 @@ ACTIONS = st.tuples(
     st.sampled_from([0, 5, 50, 5_000]),
     st.sampled_from([1, 2, 5, 20, 20_000, PERIOD // 2 + 5, PERIOD]),
 )
+
+TRACED = [module.__file__ for module in (birthkey.device, birthkey.conversation, birthkey.outbox)]
 
 
 @pytest.fixture
@@ -358,6 +365,63 @@ class TestRefused:
         assert bodies(registry) == [{"n": 1}]
 
 
+class TestInterrupted:
+    """Ctrl-C may come between any two lines: what was queued is delivered by the next call."""
+
+    @pytest.mark.parametrize("call", ["send", "deliver", "sync_time"])
+    def test_at_each_line(self, device: Device, registry: Registry, call: str) -> None:
+        conversation = device._conversation
+        enrolled = len(bodies(registry))
+        position = 0
+        interrupted = True
+        while interrupted:
+            body = [{"n": position}] if call == "send" else []
+            if call == "deliver":
+                device.send({"n": position}, wait_ms=0)
+            interrupted = _interrupted(position, lambda body=body: getattr(device, call)(*body))
+            assert not conversation._delivering and not conversation._asking
+            assert conversation.outcomes == {}
+            assert device.deliver(), device.problem
+            position += 1
+        assert position > 50
+        stored = [body["n"] for body in bodies(registry)[enrolled:]]
+        assert stored == sorted(set(stored))
+        if call == "deliver":
+            assert len(stored) == position
+        elif call == "send":
+            assert position - len(stored) < 40  # those whose call had not queued them yet
+
+
+def _interrupted(position: int, call: Callable[[], object]) -> bool:
+    """Whether the call was interrupted before so many lines of the board's code had run."""
+    left = position
+
+    def on_line(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        # Not within what cleans up: no language has a way to be interrupted there and clean up.
+        if event == "line" and "conversation.end(" not in linecache.getline(
+            frame.f_code.co_filename, frame.f_lineno
+        ):
+            if not left:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            left -= 1
+        return on_line
+
+    def on_call(frame: FrameType, event: str, _: object) -> Any:
+        code = frame.f_code
+        return on_line if code.co_filename in TRACED and code.co_name != "end" else None
+
+    sys.settrace(on_call)
+    try:
+        call()
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+
+
 class TestTasks:
     """Several tasks, which asyncio mixes and cancels as it likes."""
 
@@ -432,6 +496,6 @@ class TestTasks:
             assert told is True or told is False
             assert was_stored or not told
             assert number in stored
-        assert device._conversation._calls == 0
+        assert not device._conversation._delivering and not device._conversation._asking
         assert device._conversation.outcomes == {}
         assert device.send({"task": "last"})
