@@ -7,3 +7,4 @@ set(MICROPY_PY_NETWORK_CYW43 ON)
 
 set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
 set(USER_C_MODULES ${MICROPY_BOARD_DIR}/../rp2/micropython.cmake)
+set(MBEDTLS_CONFIG_FILE ${MICROPY_BOARD_DIR}/../rp2/mbedtls_config.h)

@@ -33,8 +33,8 @@ Row = tuple[str, int, int, str | bytes]
 
 UNKNOWN = f"{REFUSED}{NO_CA}."
 WRONG = (
-    TLS + "the server's certificate, or a key or a signature of the handshake, is wrong: it was"
-    " changed on its way."
+    TLS + "the server's certificate, or a key or a signature of the handshake, is wrong: it is not"
+    " on P-256, or was changed on its way."
 )
 FORBIDDEN = TLS + "a parameter of the handshake is forbidden."
 OUT_OF_TURN = TLS + "a message came out of turn."

@@ -5,7 +5,7 @@ from binascii import b2a_base64
 
 import board
 from birthkey import Device, modem
-from birthkey._port import free_heap, run, ticks_diff, ticks_ms
+from birthkey._port import free_heap, run, ticks_diff, ticks_ms, ticks_us
 from birthkey.crypto import p256, x509
 from birthkey.transport.tls import Tls
 
@@ -41,6 +41,7 @@ class Client:
     def __init__(self):
         self._modem = open_modem()
         self._tls = self._stream = None
+        self.longest_us = 0
 
     def trust(self, ca, handshake_ms, private=None):
         """How the next connections are made; with a private key the board has a certificate."""
@@ -51,7 +52,21 @@ class Client:
     def connect(self, host, port):
         """Connect, after closing what was open."""
         self.close()
-        self._stream = run(self._tls.connect(host, port))
+        self.longest_us = 0
+        steps = self._tls.connect(host, port)
+        while True:
+            began = ticks_us()
+            try:
+                next(steps)
+            except StopIteration as stop:
+                self._stream = stop.value
+                return
+            finally:
+                self.longest_us = max(self.longest_us, ticks_diff(ticks_us(), began))
+
+    def longest(self):
+        """Milliseconds of the longest step of the last `connect`."""
+        return self.longest_us // 1000
 
     def send(self, data):
         run(self._stream.send(data))

@@ -10,6 +10,7 @@ extern time_t port_time(time_t *result);
 #define MBEDTLS_ECP_NIST_OPTIM
 
 #include "extmod/mbedtls/mbedtls_config_common.h"
+#include "boards/p256_tls.h"
 
 #ifdef SMALL_TLS_BUFFERS
 #include "boards/small_tls_buffers.h"

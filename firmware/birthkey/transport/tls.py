@@ -410,6 +410,6 @@ def _explained(error, host):
     if _CERTIFICATES <= number < _CERTIFICATES_END:
         return (
             "the server's certificate, or a key or a signature of the handshake, is wrong: it "
-            "was changed on its way"
+            "is not on P-256, or was changed on its way"
         )
     return _ERRORS.get(number, "it failed with error 0x%04X of mbed TLS" % number)

@@ -175,8 +175,8 @@ def test_a_server_that_speaks_first_loses_nothing(device: Interpreter) -> None:
 
 MEMORY = "memory ran out."
 WRONG = (
-    "the server's certificate, or a key or a signature of the handshake, is wrong: it was changed "
-    "on its way."
+    "the server's certificate, or a key or a signature of the handshake, is wrong: it is not on "
+    "P-256, or was changed on its way."
 )
 CERTIFICATE = "the server's certificate is refused: "
 
