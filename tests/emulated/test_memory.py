@@ -45,7 +45,7 @@ class Trial:
         with board:
             board.start()
             # It gives up, or says why it has to try again.
-            return board.says(r"^all readings stored$|^>>> |queued; ", 60)[0][0] == "a"
+            return board.says(r"^all readings stored$|^>>> |queued; |starts anew", 60)[0][0] == "a"
 
     def most(self, low: int, high: int, step: int = 1024) -> int:
         """The largest ballast with which it works, to within a step."""
