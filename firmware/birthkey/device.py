@@ -71,8 +71,11 @@ class Device:
                 raise ValueError("backup_key is server_key again: leave it out, or make another")
         if claim is not None:
             claim = _unhex(claim, 16, "a claim code has 32 hex digits")
+        # What stays is to lie close together: else it parts the room that TLS needs in one piece.
+        gc.collect()
         store = Keystore(path)
         self._identity = identity = Identity(store, sources or entropy.SOURCES, personalisation)
+        gc.collect()
         server_id = thumbprint(keys[0])[:16]
         enrolment = Enrolment(store, server_id)
         session = Session(identity, keys)
