@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, claims, commands, events
+from birthkey_host import bad_keys, claims, commands, events, sizes
 from birthkey_host.cose import thumbprint
 from birthkey_host.enrolment import Policy
 from birthkey_host.evidence import PROOFS
@@ -49,8 +49,8 @@ class Limits:
     """Devices that wait for approval."""
     pending_ttl: float
     """Seconds that each of them waits."""
-    frames: int
-    """Signed frames that are kept of one device."""
+    size: int
+    """Bytes that are kept of one device, counted as in `sizes`."""
 
 
 def record(
@@ -78,10 +78,14 @@ def record(
     return _store(session, device, outcome, limits, now, created=created)
 
 
-def refused(reason: Reason, device: Device | None, *, created: bool = False) -> Verdict:
+def refused(
+    reason: Reason, device: Device | None, detail: str = "", *, created: bool = False
+) -> Verdict:
     """A refusal that tells the board what the registry knows of its boots."""
     newest = device.newest if device is not None else 0
-    return Verdict(reason=reason, newest=newest, stored=False, device_created=created)
+    return Verdict(
+        reason=reason, newest=newest, stored=False, device_created=created, detail=detail
+    )
 
 
 def _first_contact(
@@ -118,6 +122,7 @@ def _first_contact(
         created=now,
         newest=0,
         frames=0,
+        size=0,
         command_id=0,
     )
     session.add(device)
@@ -179,10 +184,12 @@ def _store(
         return refused(Reason.STALE_BOOT, device)
     if seen is None and _is_old(session, device, outcome.message.counter):
         return refused(Reason.OLD, device)
-    if (boot is None or seen is None) and device.frames >= limits.frames:
-        return refused(Reason.BUSY, device)
+    size = _size(outcome, boot=boot is None, message=seen is None)
+    if size and device.size + size > limits.size:
+        return refused(Reason.BUSY, device, f"it has used up its {sizes.text(limits.size)}")
 
     frame = _frame(outcome, now)
+    device.size += size
     if boot is None:
         session.add(Boot(device_id=device.device_id, **frame))
         device.newest = outcome.boot
@@ -211,7 +218,16 @@ def _store(
         stored=seen is None,
         device_created=created,
         command=_command(session, device, outcome, now),
+        booted=boot is None,
     )
+
+
+def _size(outcome: Outcome, *, boot: bool, message: bool) -> int:
+    """Bytes of the rows that a frame brings: of its boot, of its message, or of both."""
+    size = sizes.of_frame(outcome.signed_frame) if boot else 0
+    if message:
+        size += sizes.of_frame(outcome.signed_frame, outcome.message_bytes)
+    return size
 
 
 def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:

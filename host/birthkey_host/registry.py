@@ -45,14 +45,15 @@ __all__ = ["Registry", "RegistryError", "State"]
 log = logging.getLogger(__name__)
 
 DAY = 86400.0
-QUOTA = 1_000_000
+QUOTA = 200_000_000
+PIECE = 500
 
 
 class Registry:
     """The database at `url`. Nothing is opened before the first use; use from any thread.
 
     `pending_limit` caps the devices that wait for approval, and each waits `pending_ttl` seconds.
-    `quota` caps the signed frames kept of one device: one for each message, and one for each boot.
+    `quota` caps the bytes kept of one device, counted as in `sizes`.
     `busy_timeout`: seconds to wait for a lock of SQLite. Every method may raise `RegistryError`,
     except `record`, whose verdict then is `busy`.
 
@@ -253,9 +254,18 @@ class Registry:
             return life.revoke(session, device_id, who=who, why=why, now=now)
 
     def delete(self, device_id: bytes, *, who: str, why: str, now: float) -> int:
-        """Delete a device's messages, gives their number, and forget it but for its tombstone."""
+        """Delete a device's messages, gives their number, and forget it but for its tombstone.
+
+        The first transaction decides it. What it kept goes in pieces after that, so that nobody
+        waits long and little room is needed; if that is cut short, deleting it again goes on.
+        """
         with self._transaction(self._write) as session:
-            return life.delete(session, device_id, who=who, why=why, now=now)
+            messages = life.delete(session, device_id, who=who, why=why, now=now)
+        more = True
+        while more:
+            with self._transaction(self._write) as session:
+                more = life.erase(session, device_id, PIECE)
+        return messages
 
     def command(
         self, device_id: bytes, body: object, *, expires: float, who: str, why: str, now: float

@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of the tables."""
 
 LABEL = 64
@@ -160,6 +160,7 @@ class Device(Base):
     last_seen: Mapped[float | None]  # when a message was last stored
     newest: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
+    size: Mapped[int] = mapped_column(BigInteger, default=0)  # bytes that they and `floors` take
     command_id: Mapped[int] = mapped_column(Unsigned64)  # the last that is taken, 0 for none
 
 

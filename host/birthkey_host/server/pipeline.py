@@ -148,10 +148,19 @@ class Pipeline:
         if outcome.refusal is None and self._require_tls and not sender.tls:
             newest = self._quota.newest(device_id)
             return Verdict(Reason.TLS_REQUIRED, newest, stored=False), "it came without TLS"
-        if outcome.refusal is None and self._quota.refuses(device_id, counter, now):
-            newest = self._quota.newest(device_id)
-            return Verdict(Reason.BUSY, newest, stored=False), "it has sent too many messages"
+        if outcome.refusal is None:
+            excess = self._quota.refuses(device_id, counter, outcome.boot, now)
+            if excess is not None:
+                newest = self._quota.newest(device_id)
+                return Verdict(Reason.BUSY, newest, stored=False), excess
         verdict = self._registry.record(outcome, policy=self._policy, now=now)
-        if verdict.stored:
-            self._quota.spend(device_id, counter, verdict.newest, now)
-        return verdict, outcome.detail
+        if verdict.stored or verdict.booted:
+            self._quota.spend(
+                device_id,
+                counter,
+                verdict.newest,
+                now,
+                stored=verdict.stored,
+                booted=verdict.booted,
+            )
+        return verdict, outcome.detail or verdict.detail

@@ -11,6 +11,7 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
+from birthkey_host.server.bucket import Rate
 from birthkey_host.server.pipeline import Pipeline, Sender, Served
 from birthkey_host.server.quota import QuotaLimits
 from birthkey_host.verifier import Verifier
@@ -312,7 +313,7 @@ class TestQuota:
     @pytest.fixture
     def tight(self, server_key: ServerKey, registry: Registry) -> Pipeline:
         verifier = Verifier([server_key], registry.lookup)
-        limits = QuotaLimits(rate=1.0, burst=2)
+        limits = QuotaLimits(messages=Rate(burst=2, rate=1.0), boots=Rate(burst=2, rate=0.1))
         return Pipeline(verifier, registry, Open(), quota=limits, clock=lambda: self.now)
 
     now = NOW
@@ -378,3 +379,35 @@ class TestQuota:
         for board in boards(3):
             for message in (board.enrol("pico", "1.0"), data(board)):
                 assert ask(tight, board, message).type == Type.ACKNOWLEDGE
+
+    def test_one_message_in_boot_after_boot_is_not_free(
+        self, tight: Pipeline, registry: Registry, board: ReferenceDevice
+    ) -> None:
+        enrol = board.enrol("pico", "1.0")
+        answers = [ask(tight, board, enrol)]
+        for boot in range(2, 50):
+            board.start(boot)
+            answers.append(ask(tight, board, enrol))
+        assert [answer.type for answer in answers].count(Type.ACKNOWLEDGE) == 2
+        assert answers[-1].body == {0: 2, 1: "busy"}
+        assert count(registry, "boots") == 2
+
+    def test_board_that_restarts_all_the_time_loses_no_reading(
+        self, tight: Pipeline, registry: Registry, board: ReferenceDevice
+    ) -> None:
+        """It tries once in each of its boots, of two seconds, with what it has kept so far."""
+        ask(tight, board, board.enrol("pico", "1.0"))
+        waiting, made = [], 0
+        for boot in range(2, 42):
+            self.now += 2
+            board.start(boot)
+            waiting.append(data(board, boot))
+            made += 1
+            while waiting and ask(tight, board, waiting[0]).type == Type.ACKNOWLEDGE:
+                del waiting[0]
+        self.now += 30
+        while waiting:
+            self.now += 1
+            assert ask(tight, board, waiting.pop(0)).type == Type.ACKNOWLEDGE
+        assert count(registry, "messages") == made + 1
+        assert count(registry, "boots") <= 2 + 80 // 10 + 1
