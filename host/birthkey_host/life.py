@@ -7,12 +7,15 @@ birth key, and approving that one with `replaces` says whose place it takes.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network
+
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, events, sizes
+from birthkey_host import bad_keys, events, sizes, waiting
 from birthkey_host.schema import (
     Action,
     Approval,
@@ -72,6 +75,7 @@ def _let_in(device: Device, old: Device | None) -> None:
         device.replaces = old.device_id
     device.state = State.ACTIVE
     device.deleted = None
+    waiting.leave(device)
 
 
 def _ended(session: Session, old_id: bytes, new_id: bytes) -> Device:
@@ -115,6 +119,7 @@ def revoke(session: Session, device_id: bytes, *, who: str, why: str, now: float
     if device.state in ENDED:
         raise RegistryError(f"it is {device.state.value} already, and that is for ever")
     device.state = State.REVOKED
+    waiting.leave(device)
     _event(session, device_id, Action.REVOKED, who, why, now)
     return device
 
@@ -149,6 +154,33 @@ def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float
         device.label = device.last_seen = None
     _event(session, device_id, Action.DELETED, who, _because(f"messages: {messages}", why), now)
     return messages
+
+
+def choose_waiting(
+    session: Session,
+    *,
+    before: float | None,
+    network: IPv4Network | IPv6Network | None,
+    who: str,
+    why: str,
+    now: float,
+) -> list[bytes]:
+    """The ids of those that wait and are to be forgotten, which is one event about all of them."""
+    ids = waiting.chosen(session, before, network)
+    if ids:
+        which = f"waiting for approval: {len(ids)}"
+        which += "" if network is None else f", from {network}"
+        if before is not None:
+            which += f", since before {datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        events.append(
+            session,
+            at=now,
+            who=who,
+            action=Action.DELETED,
+            device_id=None,
+            why=_because(which, why),
+        )
+    return ids
 
 
 def erase(session: Session, device_id: bytes, limit: int) -> bool:
@@ -242,6 +274,7 @@ def ban(session: Session, thumbprint: bytes, *, who: str, why: str, now: float) 
     _event(session, thumbprint[:16], Action.BANNED, who, _because(thumbprint.hex(), why), now)
     if device is not None and device.state not in ENDED:
         device.state = State.REVOKED
+        waiting.leave(device)
         _event(session, device.device_id, Action.REVOKED, who, "its key is known to be bad", now)
     return device
 

@@ -29,6 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
+from birthkey_host import origins
+
 VERSION = 4
 """Raised with every change of the tables."""
 
@@ -162,6 +164,9 @@ class Device(Base):
     frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
     size: Mapped[int] = mapped_column(BigInteger, default=0)  # bytes that they and `floors` take
     command_id: Mapped[int] = mapped_column(Unsigned64)  # the last that is taken, 0 for none
+    # Of one that waits for approval: where it came from, and when it was heard of after that.
+    origin: Mapped[str] = mapped_column(String(origins.LENGTH), default="")
+    asked: Mapped[float | None]
 
 
 class Approval(Base):

@@ -85,6 +85,8 @@ def _device(device: Device) -> Iterator[tuple[str, str]]:
     yield "public key", device.public_key.hex()
     yield "first seen", moment(device.created)
     yield "last seen", moment(device.last_seen)
+    if device.origin:
+        yield "came from", device.origin
     yield "newest boot", str(device.newest)
     yield "frames kept", f"{device.frames}, {sizes.text(device.size)}"
     if device.replaces is not None:
@@ -162,6 +164,7 @@ def _fields(device: Device) -> dict[str, object]:
         "newest": device.newest,
         "frames": device.frames,
         "bytes": device.size,
+        "from": device.origin or None,
         "replaces": None if device.replaces is None else device.replaces.hex(),
     }
 

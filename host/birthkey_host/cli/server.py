@@ -20,7 +20,9 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.registry import RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
+from birthkey_host.server.newcomers import AT_ONCE, NewcomerLimits
 from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.server.reserve import ReserveLimits
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
@@ -77,6 +79,22 @@ def serve(
             metavar="BYTES", help="Kept of one device, as 50M or 2G; it is told busy at more."
         ),
     ] = "200M",
+    new_devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="That one address may bring at once, and a fifth as many each hour, if nobody"
+            " approved them before; all together ten times as many.",
+        ),
+    ] = AT_ONCE,
+    reserve: Annotated[
+        str,
+        typer.Option(
+            metavar="BYTES",
+            help="Of the registry's disk that boards may not take; new devices, not twice as much.",
+        ),
+    ] = "64M",
     tls: Annotated[bool, typer.Option("--tls", help="Listen for TLS too.")] = False,
     tls_listen: Annotated[
         str | None,
@@ -122,7 +140,7 @@ def serve(
     for option, value in details.items():
         if value is not None and not (tls or require_tls):
             fail(f"{option} is about TLS: give --tls or --require-tls, too", code=2)
-    kept = _quota(quota)
+    kept, spared = _quota(quota), _size("--reserve", reserve)
     plain = _address(listen)
     secure = _address(tls_listen or TLS)
     clients = _client_certificates(client_certificates or ClientCertificates.NONE)
@@ -137,7 +155,14 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=kept) as registry:
         verifier = Verifier([key], registry.lookup)
-        pipeline = Pipeline(verifier, registry, chosen, require_tls=require_tls)
+        pipeline = Pipeline(
+            verifier,
+            registry,
+            chosen,
+            newcomers=NewcomerLimits(at_once=new_devices),
+            reserve=ReserveLimits(growth=spared),
+            require_tls=require_tls,
+        )
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
         else:
@@ -145,10 +170,7 @@ def serve(
 
 
 def _quota(quota: str) -> int:
-    try:
-        size = sizes.parse(quota)
-    except ValueError as error:
-        fail(f"--quota {error}", code=2)
+    size = _size("--quota", quota)
     if size < LEAST_QUOTA:
         fail(
             f"--quota {quota} leaves no room for a boot and one long message, which take up to"
@@ -156,6 +178,13 @@ def _quota(quota: str) -> int:
             code=2,
         )
     return size
+
+
+def _size(option: str, text: str) -> int:
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        fail(f"{option} {error}", code=2)
 
 
 def _client_certificates(when: str) -> ClientCertificates:

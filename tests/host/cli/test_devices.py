@@ -36,6 +36,7 @@ class TestDevices:
                 "newest": 0,
                 "frames": 0,
                 "bytes": 0,
+                "from": None,
                 "replaces": None,
             }
         ]

@@ -174,6 +174,27 @@ class TestServe:
             answers = [board.open(ask(address, board.frame(message))) for message in messages]
         assert [answer.body for answer in answers] == [{0: 1}, {0: 1}, {0: 1, 1: "busy"}]
 
+    def test_new_devices_are_few(self, birthkey: Command, board: ReferenceDevice) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        boards = [ReferenceDevice.generate(board.server_public) for _ in range(3)]
+        with running(*serve, "--new-devices", "2") as server:
+            address = server.line().split()[-1]
+            answers = [
+                each.open(ask(address, each.frame(each.enrol("pico", "1.0")))) for each in boards
+            ]
+        assert [answer.body for answer in answers] == [{0: 0, 1: "pending"}] * 2 + [
+            {0: 0, 1: "busy"}
+        ]
+
+    def test_reserve_is_kept_free(self, birthkey: Command, board: ReferenceDevice) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--policy", "open", "--reserve", "900T") as server:
+            address = server.line().split()[-1]
+            answer = board.open(ask(address, board.frame(board.enrol("pico", "1.0"))))
+            _, _, log = server.stop(signal.SIGTERM)
+        assert answer.body == {0: 0, 1: "busy"}
+        assert "stores nothing new, and tells boards busy: " in log
+
     @pytest.mark.parametrize("quota", ["many", "50MB", "-1", ""])
     def test_quota_that_is_none(self, birthkey: Command, quota: str) -> None:
         sentence = birthkey.fails("serve", "--quota", quota, code=2)
