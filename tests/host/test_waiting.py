@@ -100,14 +100,14 @@ def fill(enrol: Enrol, boards: list[ReferenceDevice], times: int) -> None:
 
 
 def test_who_never_asked_again_goes_first(registry: Registry, enrol: Enrol, boards: Boards) -> None:
-    honest, late, *flood = boards(21)
-    enrol(honest, "192.0.2.1")
-    enrol(honest, "192.0.2.1")
-    fill(enrol, flood, 1)
+    *honest, late = boards(3)
+    for board in honest * 2:  # at an address that has as many as any other
+        enrol(board, "10.0.0.1", NOW - 10)
+    fill(enrol, boards(18), 1)
     assert enrol(late, "192.0.2.2", NOW + 1).reason is Reason.PENDING
     left = waiting(registry)
     assert len(left) == 20
-    assert {honest.device_id, late.device_id} <= set(left)
+    assert {board.device_id for board in (*honest, late)} <= set(left)
 
 
 def test_address_with_most_of_them_loses_one_first(
