@@ -1,8 +1,8 @@
 """The devices that wait for approval, in the caller's transaction: few, and from many places.
 
-Each place has a share of the list. When its share or the list is full, one that never asked again
-goes for one that comes. A board that wants in asks again and again; who makes keys to fill the list
-would have to come back with all of them, for as long as they are to stay.
+Each place has a share of the list. When its share or the list is full, one that fell silent goes
+for one that comes: it never asked again, or not for a day. A board that wants in asks again and
+again; who makes keys to fill the list would have to come back with all of them, day after day.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,9 @@ SHARES = 10
 
 ASKED = 3600.0
 """Seconds after which it is written down anew that a device has asked."""
+
+SILENT = 86400.0
+"""Seconds without a word, after which one counts as silent like those that never asked again."""
 
 _WAITS = Device.state == State.PENDING
 
@@ -49,7 +52,7 @@ def make_room(
         share = max(1, limit * network.share // SHARES)
         if _count(session, there) < share:
             continue
-        if not _drop(session, now, there, Device.asked.is_(None)):
+        if not _drop(session, now, there, _silent(now)):
             return f"{share} from {network.name} wait for approval already"
     if _count(session) < limit:
         return None
@@ -78,19 +81,22 @@ def remove(session: Session, ids: Sequence[bytes]) -> int:
 
 
 def _displace(session: Session, networks: Sequence[Network], now: float) -> bool:
-    """Take one off a list that is full: of the origin that has most who never asked again; else
-    the one that asked longest ago, of an origin that has more than the one who comes will have."""
+    """Take one off a list that is full: of the origin that has most who are silent; else the one
+    that asked longest ago, of an origin that has more than the one who comes will have."""
     busiest = select(Device.origin, func.count().label("held")).group_by(Device.origin)
     busiest = busiest.order_by(func.count().desc(), Device.origin).limit(1)
-    never = Device.asked.is_(None)
-    found = session.execute(busiest.where(_WAITS, never)).one_or_none()
+    found = session.execute(busiest.where(_WAITS, _silent(now))).one_or_none()
     if found is not None:
-        return _drop(session, now, Device.origin == found.origin, never)
+        return _drop(session, now, Device.origin == found.origin, _silent(now))
     found = session.execute(busiest.where(_WAITS)).one_or_none()
     own = _count(session, Device.origin == (networks[0].name if networks else ""))
     if found is None or found.held <= own + 1:
         return False
     return _drop(session, now, Device.origin == found.origin)
+
+
+def _silent(now: float) -> ColumnElement[bool]:
+    return or_(Device.asked.is_(None), Device.asked < now - SILENT)
 
 
 def _in(network: Network, *, exactly: bool) -> ColumnElement[bool]:

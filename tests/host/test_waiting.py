@@ -72,6 +72,19 @@ def test_share_of_those_that_ask_again_is_theirs(
     assert len(waiting(registry)) == 3
 
 
+def test_who_is_silent_for_a_day_loses_its_place(
+    registry: Registry, enrol: Enrol, boards: Boards
+) -> None:
+    silent, steady, *late = boards(4)
+    for board in (silent, steady, silent, steady):
+        enrol(board, "192.0.2.1")
+    enrol(steady, "192.0.2.1", NOW + 80_000)
+    assert enrol(late[0], "192.0.2.1", NOW + 86_400).reason is Reason.BUSY
+    for board in late:
+        assert enrol(board, "192.0.2.1", NOW + 86_401).reason is Reason.PENDING
+    assert set(waiting(registry)) == {steady.device_id, late[1].device_id}
+
+
 @pytest.mark.parametrize(
     ("sources", "share"),
     [

@@ -82,8 +82,15 @@ MUTATIONS = [
     (
         "who asks again keeps a place among those of one address",
         WAITING,
-        "_drop(session, now, there, Device.asked.is_(None))",
+        "_drop(session, now, there, _silent(now))",
         "_drop(session, now, there)",
+        "tests/host/test_waiting.py",
+    ),
+    (
+        "who waits has to ask every day",
+        WAITING,
+        "or_(Device.asked.is_(None), Device.asked < now - SILENT)",
+        "Device.asked.is_(None)",
         "tests/host/test_waiting.py",
     ),
     (
