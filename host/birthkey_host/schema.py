@@ -162,10 +162,11 @@ class Device(Base):
     last_seen: Mapped[float | None]  # when a message was last stored
     newest: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
-    size: Mapped[int] = mapped_column(BigInteger, default=0)  # bytes that they and `floors` take
+    # Bytes that they and `floors` take, as `sizes` counts them.
+    size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     command_id: Mapped[int] = mapped_column(Unsigned64)  # the last that is taken, 0 for none
     # Of one that waits for approval: where it came from, and when it was heard of after that.
-    origin: Mapped[str] = mapped_column(String(origins.LENGTH), default="")
+    origin: Mapped[str] = mapped_column(String(origins.LENGTH), default="", server_default="")
     asked: Mapped[float | None]
 
 
