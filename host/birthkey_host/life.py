@@ -7,12 +7,15 @@ birth key, and approving that one with `replaces` says whose place it takes.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network
+
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, events
+from birthkey_host import bad_keys, events, sizes, waiting
 from birthkey_host.schema import (
     Action,
     Approval,
@@ -72,6 +75,7 @@ def _let_in(device: Device, old: Device | None) -> None:
         device.replaces = old.device_id
     device.state = State.ACTIVE
     device.deleted = None
+    waiting.leave(device)
 
 
 def _ended(session: Session, old_id: bytes, new_id: bytes) -> Device:
@@ -115,15 +119,17 @@ def revoke(session: Session, device_id: bytes, *, who: str, why: str, now: float
     if device.state in ENDED:
         raise RegistryError(f"it is {device.state.value} already, and that is for ever")
     device.state = State.REVOKED
+    waiting.leave(device)
     _event(session, device_id, Action.REVOKED, who, why, now)
     return device
 
 
 def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float) -> int:
-    """Forget a device and what it sent; the number of its messages that were in the log.
+    """Forget a device; the number of its messages, which `erase` takes out of the log.
 
     One that only waited, or was approved and not seen, is gone without a trace but the event: it
-    never sent anything that could be sent again. Of any other the tombstone stays.
+    never sent anything that could be sent again. Of any other the tombstone stays. One whose
+    messages are still there, because erasing them was cut short, may be deleted once more.
     """
     approval = session.get(Approval, device_id)
     if approval is not None:
@@ -131,23 +137,65 @@ def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float
         _event(session, device_id, Action.DELETED, who, _because("not seen yet", why), now)
         return 0
     device = _known(session, device_id)
+    messages = _count_messages(session, device_id)
     if device.deleted is not None:
-        raise RegistryError("it is deleted already")
-    messages = 0
+        if device.frames == 0:
+            raise RegistryError("it is deleted already")
+        return messages
     if device.state is State.PENDING:
         session.delete(device)
     else:
-        messages = _erase_messages(session, device, None)
-        for table in (Boot, Evidence, StoredCommand):
+        for table in (Evidence, StoredCommand):
             session.execute(delete_from(table).where(table.device_id == device_id))
         if device.state not in ENDED:
             device.state = State.DELETED
         device.deleted = now
         device.board = device.firmware = ""
         device.label = device.last_seen = None
-        device.frames = 0
     _event(session, device_id, Action.DELETED, who, _because(f"messages: {messages}", why), now)
     return messages
+
+
+def choose_waiting(
+    session: Session,
+    *,
+    before: float | None,
+    network: IPv4Network | IPv6Network | None,
+    who: str,
+    why: str,
+    now: float,
+) -> list[bytes]:
+    """The ids of those that wait and are to be forgotten, which is one event about all of them."""
+    ids = waiting.chosen(session, before, network)
+    if ids:
+        which = f"waiting for approval: {len(ids)}"
+        which += "" if network is None else f", from {network}"
+        if before is not None:
+            which += f", since before {datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        events.append(
+            session,
+            at=now,
+            who=who,
+            action=Action.DELETED,
+            device_id=None,
+            why=_because(which, why),
+        )
+    return ids
+
+
+def erase(session: Session, device_id: bytes, limit: int) -> bool:
+    """Take at most `limit` messages of a deleted device, or boots; whether there may be more.
+
+    Nothing is taken of a device that was let in again meanwhile.
+    """
+    device = session.get(Device, device_id, with_for_update=True)
+    if device is None or device.deleted is None:
+        return False
+    if _erase_messages(session, device, limit=limit):
+        return True
+    boots = select(Boot.boot).where(Boot.device_id == device_id).order_by(Boot.boot).limit(limit)
+    last = session.scalars(boots).all()[-1:]
+    return bool(last) and bool(_erase_boots(session, device, Boot.boot <= last[0]))
 
 
 def prune(session: Session, device_id: bytes, *, before: float, who: str, now: float) -> int:
@@ -157,14 +205,8 @@ def prune(session: Session, device_id: bytes, *, before: float, who: str, now: f
     were over by then.
     """
     device = _known(session, device_id)
-    messages = _erase_messages(session, device, before)
-    boots = session.execute(
-        delete_from(Boot).where(
-            Boot.device_id == device_id, Boot.received < before, Boot.boot < device.newest
-        )
-    )
-    assert isinstance(boots, CursorResult)
-    device.frames -= messages + boots.rowcount
+    messages = _erase_messages(session, device, StoredMessage.received < before)
+    _erase_boots(session, device, Boot.received < before, Boot.boot < device.newest)
     session.execute(
         delete_from(StoredCommand).where(
             StoredCommand.device_id == device_id, StoredCommand.closed < before
@@ -175,27 +217,51 @@ def prune(session: Session, device_id: bytes, *, before: float, who: str, now: f
     return messages
 
 
-def _erase_messages(session: Session, device: Device, before: float | None) -> int:
-    """Delete messages and leave a floor for each boot that they were made in."""
-    chosen = [StoredMessage.device_id == device.device_id]
-    if before is not None:
-        chosen.append(StoredMessage.received < before)
+def _count_messages(session: Session, device_id: bytes) -> int:
+    rows = select(func.count()).where(StoredMessage.device_id == device_id)
+    return session.scalars(rows).one()
+
+
+def _erase_messages(
+    session: Session, device: Device, *conditions: ColumnElement[bool], limit: int | None = None
+) -> int:
+    """Delete messages and leave a floor for each boot that they were made in; their number."""
+    chosen = [StoredMessage.device_id == device.device_id, *conditions]
+    counters = select(StoredMessage.counter).where(*chosen).order_by(StoredMessage.counter)
     highest: dict[int, int] = {}
-    erased = 0
-    for counter in session.scalars(
-        select(StoredMessage.counter).where(*chosen).execution_options(yield_per=1000)
-    ):
+    counter, erased = 0, 0
+    for counter in session.scalars(counters.limit(limit).execution_options(yield_per=1000)):
         boot, sequence = divmod(counter, 1 << 32)
-        highest[boot] = max(highest.get(boot, 0), sequence)
+        highest[boot] = sequence
         erased += 1
     for boot, sequence in highest.items():
         floor = session.get(Floor, (device.device_id, boot))
         if floor is None:
             session.add(Floor(device_id=device.device_id, boot=boot, sequence=sequence))
+            device.size += sizes.FLOOR
         else:
             floor.sequence = max(floor.sequence, sequence)
-    session.execute(delete_from(StoredMessage).where(*chosen))
+    _erase(session, device, StoredMessage, *chosen, StoredMessage.counter <= counter)
     return erased
+
+
+def _erase_boots(session: Session, device: Device, *conditions: ColumnElement[bool]) -> int:
+    """Delete first frames of boots; their number."""
+    return _erase(session, device, Boot, Boot.device_id == device.device_id, *conditions)
+
+
+def _erase(
+    session: Session,
+    device: Device,
+    table: type[Boot] | type[StoredMessage],
+    *chosen: ColumnElement[bool],
+) -> int:
+    """Delete rows of a device, and what its own row counts of them; their number."""
+    device.size = max(0, device.size - sizes.of_rows(session, table, *chosen))
+    rows = session.execute(delete_from(table).where(*chosen))
+    assert isinstance(rows, CursorResult)
+    device.frames -= rows.rowcount
+    return rows.rowcount
 
 
 def ban(session: Session, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
@@ -208,6 +274,7 @@ def ban(session: Session, thumbprint: bytes, *, who: str, why: str, now: float) 
     _event(session, thumbprint[:16], Action.BANNED, who, _because(thumbprint.hex(), why), now)
     if device is not None and device.state not in ENDED:
         device.state = State.REVOKED
+        waiting.leave(device)
         _event(session, device.device_id, Action.REVOKED, who, "its key is known to be bad", now)
     return device
 

@@ -8,16 +8,17 @@ and the end of the audit chain, always in this order, so that no two servers wai
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, claims, commands, events
+from birthkey_host import bad_keys, claims, commands, events, sizes, waiting
 from birthkey_host.cose import thumbprint
 from birthkey_host.enrolment import Policy
 from birthkey_host.evidence import PROOFS
 from birthkey_host.message import Command, Enrol, Reason
+from birthkey_host.origins import Network
 from birthkey_host.schema import (
     Action,
     Approval,
@@ -49,63 +50,94 @@ class Limits:
     """Devices that wait for approval."""
     pending_ttl: float
     """Seconds that each of them waits."""
-    frames: int
-    """Signed frames that are kept of one device."""
+    size: int
+    """Bytes that are kept of one device, counted as in `sizes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a frame is taken just now; why not is a sentence, and None is no obstacle."""
+
+    networks: tuple[Network, ...] = ()
+    """Where it came from, the narrowest first; empty when that does not matter."""
+    no_strangers: str | None = None
+    """Why no device is taken that nobody approved or gave a claim code."""
+    no_growth: str | None = None
+    """Why nothing is stored that was not stored before."""
 
 
 def record(
-    session: Session, outcome: Outcome, *, policy: Policy, limits: Limits, now: float
+    session: Session,
+    outcome: Outcome,
+    *,
+    policy: Policy,
+    limits: Limits,
+    terms: Terms,
+    now: float,
 ) -> Verdict:
     """Enrol, judge and store; `now` in Unix seconds. The verdict holds once it is committed."""
     device = session.get(Device, outcome.device_id, with_for_update=True)
-    created = device is None
+    created, stranger = device is None, False
     if device is None:
         if outcome.enrol is None:  # deleted since the verifier looked it up
             return refused(Reason.UNKNOWN_DEVICE, None)
-        met = _first_contact(session, outcome, outcome.enrol, policy, limits, now)
-        if isinstance(met, Reason):
-            return refused(met, None)
-        device = met
+        met = _first_contact(session, outcome, outcome.enrol, policy, limits, terms, now)
+        if isinstance(met, Verdict):
+            return met
+        device, stranger = met
     elif outcome.public_key != device.public_key:
         # Another key with the same first 16 bytes of its thumbprint, or one bound meanwhile.
         return refused(Reason.REVOKED, device)
-    elif outcome.enrol is not None and device.state in (State.PENDING, State.DELETED):
-        _describe(device, outcome.enrol)
-        if device.state is State.PENDING:
-            _ask_again(session, device, outcome.enrol, policy, now)
+    elif device.state in (State.PENDING, State.DELETED):
+        _come_back(session, device, outcome.enrol, policy, terms, now)
     if device.state in REFUSED:
-        return refused(REFUSED[device.state], device, created=created)
-    return _store(session, device, outcome, limits, now, created=created)
+        verdict = refused(REFUSED[device.state], device)
+    else:
+        verdict = _store(session, device, outcome, limits, terms, now)
+    return replace(verdict, device_created=True, stranger=stranger) if created else verdict
 
 
-def refused(reason: Reason, device: Device | None, *, created: bool = False) -> Verdict:
+def refused(reason: Reason, device: Device | None, detail: str = "") -> Verdict:
     """A refusal that tells the board what the registry knows of its boots."""
     newest = device.newest if device is not None else 0
-    return Verdict(reason=reason, newest=newest, stored=False, device_created=created)
+    return Verdict(reason=reason, newest=newest, stored=False, detail=detail)
 
 
 def _first_contact(
-    session: Session, outcome: Outcome, enrol: Enrol, policy: Policy, limits: Limits, now: float
-) -> Device | Reason:
-    """Bind a new key, or say why not."""
+    session: Session,
+    outcome: Outcome,
+    enrol: Enrol,
+    policy: Policy,
+    limits: Limits,
+    terms: Terms,
+    now: float,
+) -> tuple[Device, bool] | Verdict:
+    """Bind a new key, and whether it is a stranger's; or say why not."""
     whole = thumbprint(enrol.public_key)
     if bad_keys.is_listed(session, whole):
-        return Reason.REVOKED
+        return refused(Reason.REVOKED, None)
+    if terms.no_growth is not None:  # before a code lets it in that its message would spend
+        return refused(Reason.BUSY, None, terms.no_growth)
     claimed = claims.is_valid(session, enrol.claim, now)
     approval = session.get(Approval, outcome.device_id)
+    stranger = False
     if approval is not None:
         session.delete(approval)
         state, who, why = State.ACTIVE, "server", "approved before its first contact"
     else:
         admitted = policy.admit(claimed=claimed)
         if admitted is None:
-            return Reason.PENDING
+            return refused(Reason.PENDING, None)
+        stranger = not claimed or admitted is not State.ACTIVE
+        if stranger and terms.no_strangers is not None:
+            return refused(Reason.BUSY, None, terms.no_strangers)
         state, who, why = admitted, f"policy {policy.name}", f"first contact; {admitted.value}"
     if state is State.PENDING:
-        _expire(session, limits.pending_ttl, now)
-        waiting = select(func.count()).where(Device.state == State.PENDING)
-        if session.scalars(waiting).one() >= limits.pending:
-            return Reason.BUSY
+        full = waiting.make_room(
+            session, terms.networks, limit=limits.pending, ttl=limits.pending_ttl, now=now
+        )
+        if full is not None:
+            return refused(Reason.BUSY, None, full)
     device = Device(
         device_id=outcome.device_id,
         thumbprint=whole,
@@ -118,12 +150,32 @@ def _first_contact(
         created=now,
         newest=0,
         frames=0,
+        size=0,
         command_id=0,
+        origin=terms.networks[0].name if terms.networks and state is State.PENDING else "",
     )
     session.add(device)
     session.flush()
     _event(session, device, Action.ENROLLED, who, why, now)
-    return device
+    return device, stranger
+
+
+def _come_back(
+    session: Session,
+    device: Device,
+    enrol: Enrol | None,
+    policy: Policy,
+    terms: Terms,
+    now: float,
+) -> None:
+    """A board is heard of again that waits, or was deleted."""
+    if enrol is not None:
+        _describe(device, enrol)
+    if device.state is not State.PENDING:
+        return
+    waiting.ask(device, now)
+    if enrol is not None and terms.no_growth is None:
+        _ask_again(session, device, enrol, policy, now)
 
 
 def _ask_again(session: Session, device: Device, enrol: Enrol, policy: Policy, now: float) -> None:
@@ -131,22 +183,9 @@ def _ask_again(session: Session, device: Device, enrol: Enrol, policy: Policy, n
     claimed = claims.is_valid(session, enrol.claim, now)
     if policy.admit(claimed=claimed) is State.ACTIVE:
         device.state = State.ACTIVE
+        waiting.leave(device)
         why = "it enrolled again; active"
         _event(session, device, Action.APPROVED, f"policy {policy.name}", why, now)
-
-
-def _expire(session: Session, ttl: float, now: float) -> None:
-    """Forget those who waited too long; a board that still wants in enrols again."""
-    expired = session.scalars(
-        select(Device)
-        .where(Device.state == State.PENDING, Device.created < now - ttl)
-        .order_by(Device.device_id)
-        .with_for_update()
-    ).all()
-    for device in expired:
-        _event(session, device, Action.EXPIRED, "server", "nobody approved it in time", now)
-        session.delete(device)
-    session.flush()
 
 
 def _store(
@@ -154,9 +193,8 @@ def _store(
     device: Device,
     outcome: Outcome,
     limits: Limits,
+    terms: Terms,
     now: float,
-    *,
-    created: bool,
 ) -> Verdict:
     """Replay and clone checks of an active device, then the row in the log."""
     sha256 = hashlib.sha256(outcome.message_bytes).digest()
@@ -179,10 +217,14 @@ def _store(
         return refused(Reason.STALE_BOOT, device)
     if seen is None and _is_old(session, device, outcome.message.counter):
         return refused(Reason.OLD, device)
-    if (boot is None or seen is None) and device.frames >= limits.frames:
-        return refused(Reason.BUSY, device)
+    size = _size(outcome, boot=boot is None, message=seen is None)
+    if size and terms.no_growth is not None:
+        return refused(Reason.BUSY, device, terms.no_growth)
+    if size and device.size + size > limits.size:
+        return refused(Reason.BUSY, device, f"it has used up its {sizes.text(limits.size)}")
 
     frame = _frame(outcome, now)
+    device.size += size
     if boot is None:
         session.add(Boot(device_id=device.device_id, **frame))
         device.newest = outcome.boot
@@ -209,9 +251,17 @@ def _store(
         reason=None,
         newest=device.newest,
         stored=seen is None,
-        device_created=created,
         command=_command(session, device, outcome, now),
+        booted=boot is None,
     )
+
+
+def _size(outcome: Outcome, *, boot: bool, message: bool) -> int:
+    """Bytes of the rows that a frame brings: of its boot, of its message, or of both."""
+    size = sizes.of_frame(outcome.signed_frame) if boot else 0
+    if message:
+        size += sizes.of_frame(outcome.signed_frame, outcome.message_bytes)
+    return size
 
 
 def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network
 from types import TracebackType
 
 from sqlalchemy import URL, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from birthkey_host import claims, commands, life, recording
+from birthkey_host import claims, commands, life, recording, waiting
 from birthkey_host.enrolment import Policy
 from birthkey_host.message import Reason
+from birthkey_host.recording import Terms
+from birthkey_host.room import Room, measure
 from birthkey_host.schema import (
     IMMEDIATE,
     VERSION,
@@ -40,19 +43,20 @@ from birthkey_host.schema import (
 )
 from birthkey_host.verifier import KnownDevice, Outcome, Verdict
 
-__all__ = ["Registry", "RegistryError", "State"]
+__all__ = ["Registry", "RegistryError", "State", "Terms"]
 
 log = logging.getLogger(__name__)
 
 DAY = 86400.0
-QUOTA = 1_000_000
+QUOTA = 200_000_000
+PIECE = 500
 
 
 class Registry:
     """The database at `url`. Nothing is opened before the first use; use from any thread.
 
     `pending_limit` caps the devices that wait for approval, and each waits `pending_ttl` seconds.
-    `quota` caps the signed frames kept of one device: one for each message, and one for each boot.
+    `quota` caps the bytes kept of one device, counted as in `sizes`.
     `busy_timeout`: seconds to wait for a lock of SQLite. Every method may raise `RegistryError`,
     except `record`, whose verdict then is `busy`.
 
@@ -137,10 +141,13 @@ class Registry:
             ).one_or_none()
         return KnownDevice(device_id, row.thumbprint, row.public_key) if row else None
 
-    def record(self, outcome: Outcome, *, policy: Policy, now: float) -> Verdict:
+    def record(
+        self, outcome: Outcome, *, policy: Policy, now: float, terms: Terms | None = None
+    ) -> Verdict:
         """Decide about a verified frame, store what it brings, commit, and return the verdict.
 
-        One transaction. `now`: Unix seconds. A verdict without a reason means committed. When the
+        One transaction. `now`: Unix seconds. `terms`: where the frame came from, and what cannot
+        be taken just now. A verdict without a reason means committed. When the
         database fails, nothing is kept and the verdict is `busy`.
         """
         try:
@@ -152,11 +159,21 @@ class Registry:
                     return recording.refused(outcome.refusal, device)
             with self._transaction(self._write) as session:
                 return recording.record(
-                    session, outcome, policy=policy, limits=self._limits, now=now
+                    session,
+                    outcome,
+                    policy=policy,
+                    limits=self._limits,
+                    terms=terms or Terms(),
+                    now=now,
                 )
         except RegistryError as error:
             log.error("not recorded: %s", error)
             return recording.refused(Reason.BUSY, None)
+
+    def room(self) -> Room | None:
+        """How much room there is for the database; None where that cannot be known."""
+        with self._transaction(self._read) as session:
+            return measure(session)
 
     # What people ask.
 
@@ -253,9 +270,39 @@ class Registry:
             return life.revoke(session, device_id, who=who, why=why, now=now)
 
     def delete(self, device_id: bytes, *, who: str, why: str, now: float) -> int:
-        """Delete a device's messages, gives their number, and forget it but for its tombstone."""
+        """Delete a device's messages, gives their number, and forget it but for its tombstone.
+
+        The first transaction decides it. What it kept goes in pieces after that, so that nobody
+        waits long and little room is needed; if that is cut short, deleting it again goes on.
+        """
         with self._transaction(self._write) as session:
-            return life.delete(session, device_id, who=who, why=why, now=now)
+            messages = life.delete(session, device_id, who=who, why=why, now=now)
+        more = True
+        while more:
+            with self._transaction(self._write) as session:
+                more = life.erase(session, device_id, PIECE)
+        return messages
+
+    def delete_waiting(
+        self,
+        *,
+        who: str,
+        why: str,
+        now: float,
+        before: float | None = None,
+        network: IPv4Network | IPv6Network | None = None,
+    ) -> int:
+        """Forget all that wait for approval, gives their number; or those of them that came before
+        a time, Unix seconds, or from within a network. One event, before they go in pieces."""
+        with self._transaction(self._write) as session:
+            ids = life.choose_waiting(
+                session, before=before, network=network, who=who, why=why, now=now
+            )
+        gone = 0
+        for first in range(0, len(ids), PIECE):
+            with self._transaction(self._write) as session:
+                gone += waiting.remove(session, ids[first : first + PIECE])
+        return gone
 
     def command(
         self, device_id: bytes, body: object, *, expires: float, who: str, why: str, now: float

@@ -29,7 +29,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
-VERSION = 3
+from birthkey_host import origins
+
+VERSION = 4
 """Raised with every change of the tables."""
 
 LABEL = 64
@@ -160,7 +162,12 @@ class Device(Base):
     last_seen: Mapped[float | None]  # when a message was last stored
     newest: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[int] = mapped_column(BigInteger)  # how many `messages` and `boots` keep
+    # Bytes that they and `floors` take, as `sizes` counts them.
+    size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     command_id: Mapped[int] = mapped_column(Unsigned64)  # the last that is taken, 0 for none
+    # Of one that waits for approval: where it came from, and when it was heard of after that.
+    origin: Mapped[str] = mapped_column(String(origins.LENGTH), default="", server_default="")
+    asked: Mapped[float | None]
 
 
 class Approval(Base):

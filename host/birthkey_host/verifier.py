@@ -68,6 +68,12 @@ class Verdict:
     device_created: bool = False
     command: Command | None = None
     """What goes down behind the acknowledgement; it is on record as sent."""
+    stranger: bool = field(default=False, compare=False)
+    """Whether that device was let in, or made to wait, without an approval or a claim code."""
+    booted: bool = field(default=False, compare=False)
+    """Whether this frame began a boot, which is kept with it."""
+    detail: str = field(default="", compare=False)
+    """Why it is refused, as a sentence for a log, if there is more to say than `reason`."""
 
     @property
     def layer(self) -> Layer | None:

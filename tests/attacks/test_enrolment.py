@@ -197,18 +197,46 @@ def test_pending(stage: Stage, layer: str) -> None:
 @attack(
     "strangers fill the list of those who wait for approval",
     layer="policy",
-    result="`busy`; whoever is approved by his id gets in",
+    result="one address has its share, and pushes its own off; whoever is approved gets in",
 )
 def test_full_waiting_list(stage: Stage, layer: str) -> None:
-    stage.server = stage.listen("strict.sqlite3", "approve", pending_limit=3)
-    for number in range(5):
-        stranger = stage.stranger()
-        reason = "pending" if number < 3 else "busy"
-        assert ask(stage, stranger, stranger.enrol("x", "1.0")).body == {0: 0, 1: reason}
-    assert stage.layers() == [layer] * 5
+    stage.server = stage.listen("strict.sqlite3", "approve", pending_limit=30)
+    registry = stage.server.registry
+    strangers = [stage.stranger() for _ in range(5)]
+    for stranger in strangers:
+        answer = ask(stage, stranger, stranger.enrol("x", "1.0"))
+        assert answer.body == {0: 0, 1: "pending"}
+    left = strangers[2:]
+    assert {row.device_id for row in registry.devices()} == {each.device_id for each in left}
+    for stranger in left:  # they come back, to stay
+        assert ask(stage, stranger, stranger.enrol("x", "1.0")).body == {0: 0, 1: "pending"}
+    last = stage.stranger()
+    assert ask(stage, last, last.enrol("x", "1.0")).body == {0: 0, 1: "busy"}
+    assert stage.layers() == [layer] * 9
     genuine = stage.stranger()
-    stage.server.registry.approve(genuine.device_id, who="op", why="", now=time.time())
+    registry.approve(genuine.device_id, who="op", why="", now=time.time())
     assert ask(stage, genuine, genuine.enrol("x", "1.0")).type == Type.ACKNOWLEDGE
+
+
+@attack(
+    "one address enrols key after key where everyone may",
+    layer="policy",
+    result="`busy` after a hundred; whoever is approved or has a code gets in",
+)
+def test_many_new_devices(stage: Stage, layer: str) -> None:
+    stage.server = stage.listen("many.sqlite3", "open")
+    registry = stage.server.registry
+    for number in range(110):
+        stranger = stage.stranger()
+        answer = ask(stage, stranger, stranger.enrol("x", "1.0"))
+        assert answer.body == ({0: 1} if number < 100 else {0: 0, 1: "busy"})
+    assert stage.layers() == [layer] * 10
+    assert len(registry.devices()) == 100
+    approved, holder = stage.stranger(), stage.stranger()
+    registry.approve(approved.device_id, who="op", why="", now=time.time())
+    [code] = registry.issue_claims(1, who="op", now=time.time())
+    assert ask(stage, approved, approved.enrol("x", "1.0")).type == Type.ACKNOWLEDGE
+    assert ask(stage, holder, holder.enrol("x", "1.0", code)).type == Type.ACKNOWLEDGE
 
 
 @attack(

@@ -136,6 +136,29 @@ def test_forgotten_messages(
 
 
 @attack(
+    "one message, stored long since, in boot after boot",
+    layer="policy",
+    result="`busy` after a hundred boots; then one in ten seconds is kept",
+)
+def test_boot_after_boot(stage: Stage, layer: str) -> None:
+    owner = stage.stranger()
+    message = owner.enrol("x", "1.0")
+    answers = []
+    for boot in range(1, 131):
+        owner.start(boot)
+        [answer] = stage.send(owner.frame(message))
+        answers.append(owner.open(answer))
+    kept = [answer.type for answer in answers].count(Type.ACKNOWLEDGE)
+    assert 100 <= kept <= 105  # as slow as this machine may be
+    assert [answer.type for answer in answers[:100]] == [Type.ACKNOWLEDGE] * 100
+    assert answers[-1].type == Type.REFUSE
+    assert stage.layers() == [layer] * (130 - kept)
+    device = stage.server.registry.device(owner.device_id)
+    assert device is not None
+    assert device.frames == kept + 1
+
+
+@attack(
     "frames are held back, and let go in another order",
     layer="-",
     result="stored as they come: any unseen counter is good",

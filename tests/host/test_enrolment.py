@@ -193,9 +193,11 @@ class TestWaitingList:
 
     def test_full_list_is_busy(self, short: Server, boards: Boards) -> None:
         *waiting, late = boards(3)
-        for board in waiting:
+        for board in waiting * 2:
             assert short.enrol(board).reason is Reason.PENDING
-        assert short.enrol(late) == refused(Reason.BUSY)
+        verdict = short.enrol(late)
+        assert verdict == refused(Reason.BUSY)
+        assert verdict.detail == "2 wait already"
         assert len(short.registry.devices()) == 2
 
     def test_full_list_locks_out_nobody_who_is_approved(

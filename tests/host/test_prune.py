@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from birthkey_host import events
@@ -12,7 +13,7 @@ from birthkey_host.message import Reason
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
 from birthkey_host.schema import Action
-from recording import NOW, Server, count, data, refused, repeated, stored
+from recording import NOW, Server, count, counted, data, kept, refused, repeated, stored
 
 Boards = Callable[[int], list[ReferenceDevice]]
 
@@ -65,7 +66,7 @@ def test_floor_never_falls(server: Server, enrolled: ReferenceDevice) -> None:
 def test_makes_room(
     server_key: ServerKey, registry: Registry, url: str, board: ReferenceDevice
 ) -> None:
-    with Registry(url, quota=3) as small:
+    with Registry(url, quota=2000) as small:
         server = Server(server_key, small, Open())
         server.enrol(board)
         server(board, data(board))
@@ -76,6 +77,7 @@ def test_makes_room(
         device = small.device(board.device_id)
         assert device is not None
         assert device.frames == 1  # of its newest boot
+        assert counted(small, board) == kept(small, board)
         assert server(board, message, now=NOW + 2) == stored(2)
 
 
@@ -94,6 +96,33 @@ def test_frames_of_earlier_boots_go_and_of_the_newest_stay(
     assert server(twin, data(twin)) == refused(Reason.STALE_BOOT, 2)
     twin.start(2)
     assert server(twin, data(twin)) == refused(Reason.CLONED, 2)
+
+
+def test_what_stays_is_counted(server: Server, enrolled: ReferenceDevice) -> None:
+    for boot in range(2, 6):
+        enrolled.start(boot)
+        for number in range(3):
+            server(enrolled, data(enrolled, number), now=NOW + boot * 10 + number)
+    for before in (NOW + 21, NOW + 21, NOW + 45, NOW + 100):
+        prune(server, enrolled, before)
+        assert counted(server.registry, enrolled) == kept(server.registry, enrolled) > 0
+
+
+def test_what_stays_is_counted_while_two_servers_store(
+    server: Server, server_key: ServerKey, url: str, enrolled: ReferenceDevice
+) -> None:
+    frames = [enrolled.frame(data(enrolled, number)) for number in range(60)]
+
+    def store(mine: list[bytes]) -> int:
+        with Registry(url) as registry:
+            one = Server(server_key, registry, Open())
+            return sum(one.record(one.receive(frame)).stored for frame in mine)
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.map(store, (frames[::2], frames[1::2]))
+        pruned = sum(prune(server, enrolled, NOW + 1) for _ in range(20))
+    assert counted(server.registry, enrolled) == kept(server.registry, enrolled)
+    assert sum(done) + 1 == pruned + count(server.registry, "messages")
 
 
 def test_neighbours_are_not_touched(

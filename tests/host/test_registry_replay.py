@@ -13,7 +13,19 @@ from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry, State
 from birthkey_host.schema import Action, Proof
-from recording import NOW, Server, count, data, execute, refused, repeated, state, stored
+from recording import (
+    NOW,
+    Server,
+    count,
+    counted,
+    data,
+    execute,
+    kept,
+    refused,
+    repeated,
+    state,
+    stored,
+)
 
 Boards = Callable[[int], list[ReferenceDevice]]
 
@@ -172,8 +184,8 @@ class TestReplay:
 class TestQuota:
     @pytest.fixture
     def small(self, server_key: ServerKey, url: str, registry: Registry) -> Iterator[Server]:
-        """Keeps four frames of a device: of one boot, and of three messages."""
-        with Registry(url, quota=4) as registry:
+        """Keeps an enrol and two short readings of a device, or an enrol in three boots."""
+        with Registry(url, quota=2000) as registry:
             yield Server(server_key, registry, Open())
 
     def test_full_device_is_busy_and_nobody_else(self, small: Server, boards: Boards) -> None:
@@ -204,6 +216,21 @@ class TestQuota:
             board.start(boot)
             assert verdict in (small(board, message), None)
         assert count(small.registry, "boots") == 3
+
+    def test_bytes_count_and_not_frames(self, small: Server, boards: Boards) -> None:
+        long, short = boards(2)
+        for board in (long, short):
+            small.enrol(board)
+        assert small(long, long.message(Type.DATA, {"n": bytes(600)})) == refused(Reason.BUSY, 1)
+        assert small(short, data(short)) == small(long, data(long)) == stored(1)
+
+    def test_what_is_kept_is_counted(self, server: Server, enrolled: ReferenceDevice) -> None:
+        for boot in (1, 1, 2, 5):
+            if boot != enrolled.boot:
+                enrolled.start(boot)
+            server(enrolled, enrolled.message(Type.DATA, {"n": bytes(boot * 100)}))
+            server(enrolled, enrolled.enrol("pico", "1.0"))
+        assert kept(server.registry, enrolled) == counted(server.registry, enrolled)
 
     def test_full_device_is_caught_all_the_same(
         self, small: Server, board: ReferenceDevice

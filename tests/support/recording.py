@@ -56,6 +56,29 @@ def count(registry: Registry, table: str) -> int:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
+def counted(registry: Registry, board: ReferenceDevice) -> int:
+    """The bytes that a device's row says are kept of it."""
+    device = registry.device(board.device_id)
+    assert device is not None
+    return device.size
+
+
+def kept(registry: Registry, board: ReferenceDevice) -> int:
+    """The bytes that are kept of it, added up from its rows."""
+    total = 0
+    for rows in (
+        "256 + length(signed_frame) + length(message)) FROM messages",
+        "256 + length(signed_frame)) FROM boots",
+        "100) FROM floors",
+    ):
+        with registry._engine.connect() as connection:
+            found = connection.execute(
+                text(f"SELECT sum({rows} WHERE device_id = :id"), {"id": board.device_id}
+            )
+            total += found.scalar_one() or 0
+    return total
+
+
 def execute(registry: Registry, statement: str) -> None:
     with registry._engine.begin() as connection:
         connection.execute(text(statement))

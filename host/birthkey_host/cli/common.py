@@ -23,6 +23,9 @@ from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
 
 Id = Annotated[list[str], typer.Argument(metavar="ID", help="The whole id, grouped or not.")]
+MaybeId = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="The whole id, grouped or not.")
+]
 Why = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 Label = Annotated[
     str | None, typer.Option("--label", help=f"What to call it, up to {LABEL} characters.")

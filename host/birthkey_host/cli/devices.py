@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host import cbor, commands
+from birthkey_host import cbor, commands, sizes
 from birthkey_host.cli import values
 from birthkey_host.cli.common import Id, Place, device_id, fail, group, moment, printable, table
 from birthkey_host.evidence import PROOFS, Case, Exhibit, examine
@@ -85,8 +85,10 @@ def _device(device: Device) -> Iterator[tuple[str, str]]:
     yield "public key", device.public_key.hex()
     yield "first seen", moment(device.created)
     yield "last seen", moment(device.last_seen)
+    if device.origin:
+        yield "came from", device.origin
     yield "newest boot", str(device.newest)
-    yield "frames kept", str(device.frames)
+    yield "frames kept", f"{device.frames}, {sizes.text(device.size)}"
     if device.replaces is not None:
         yield "replaces", group(device.replaces)
 
@@ -161,6 +163,8 @@ def _fields(device: Device) -> dict[str, object]:
         "last_seen": None if device.last_seen is None else moment(device.last_seen),
         "newest": device.newest,
         "frames": device.frames,
+        "bytes": device.size,
+        "from": device.origin or None,
         "replaces": None if device.replaces is None else device.replaces.hex(),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from birthkey_host.cli.common import (
     Id,
     Label,
+    MaybeId,
     Place,
     Why,
     device_id,
@@ -79,17 +81,57 @@ def revoke(context: typer.Context, identity: Id, why: Why = "") -> None:
     typer.echo(f"{group(wanted)} is revoked, for ever")
 
 
-def delete(context: typer.Context, identity: Id, why: Why = "") -> None:
+def delete(
+    context: typer.Context,
+    identity: MaybeId = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="All that wait for approval, in the place of one.")
+    ] = False,
+    before: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Of these, who waits since before it, as 2026-01-31."),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="NETWORK", help="Of these, who came from there, as 192.0.2.0/24."
+        ),
+    ] = None,
+    why: Why = "",
+) -> None:
     """Delete a device and all that it sent.
 
     Its key, state and boots are kept, so that nothing old can be sent again. It does not come back
     by itself, whatever the policy, but only if it is approved. One that only waited is forgotten.
+    If this is cut short, call it again.
     """
+    if pending == bool(identity):
+        fail("give either the id of a device, or --pending", code=2)
     place: Place = context.obj
+    if pending:
+        _delete_pending(place, before, origin, why)
+        return
+    if before is not None or origin is not None:
+        fail("--before and --from go with --pending", code=2)
+    assert identity is not None
     wanted = device_id(identity)
     with place.open_registry() as registry:
         messages = registry.delete(wanted, who=login(), why=printable(why), now=time.time())
     typer.echo(f"{group(wanted)} is deleted, with {_messages(messages)}")
+
+
+def _delete_pending(place: Place, before: str | None, origin: str | None, why: str) -> None:
+    until = None if before is None else _midnight(before)
+    try:
+        network = None if origin is None else ip_network(origin, strict=False)
+    except ValueError:
+        fail(f"{origin!r} is no address or network like 192.0.2.0/24 or 2001:db8::/48", code=2)
+    with place.open_registry() as registry:
+        count = registry.delete_waiting(
+            before=until, network=network, who=login(), why=printable(why), now=time.time()
+        )
+    devices = "1 device" if count == 1 else f"{count} devices"
+    typer.echo(f"{devices} forgotten that waited for approval")
 
 
 def prune(

@@ -12,19 +12,25 @@ from typing import Annotated
 
 import typer
 
+from birthkey_host import sizes
 from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
-from birthkey_host.registry import QUOTA, RegistryError
+from birthkey_host.registry import RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
+from birthkey_host.server.newcomers import AT_ONCE, NewcomerLimits
 from birthkey_host.server.pipeline import Pipeline
+from birthkey_host.server.reserve import ReserveLimits
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
 
 TLS = "127.0.0.1:7156"
+
+LEAST_QUOTA = 16_000
+"""Bytes: enough for one boot and one message, whatever their lengths."""
 
 Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
@@ -68,8 +74,27 @@ def serve(
     ] = "127.0.0.1:7155",
     policy: Annotated[str, typer.Option(help=f"Who may enrol: {', '.join(POLICIES)}.")] = "approve",
     quota: Annotated[
-        int, typer.Option(min=1, help="Frames kept of one device; it is told busy at more.")
-    ] = QUOTA,
+        str,
+        typer.Option(
+            metavar="BYTES", help="Kept of one device, as 50M or 2G; it is told busy at more."
+        ),
+    ] = "200M",
+    new_devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="That one address may bring at once, and a fifth as many each hour, if nobody"
+            " approved them before; all together ten times as many.",
+        ),
+    ] = AT_ONCE,
+    reserve: Annotated[
+        str,
+        typer.Option(
+            metavar="BYTES",
+            help="Of the registry's disk that boards may not take; new devices, not twice as much.",
+        ),
+    ] = "64M",
     tls: Annotated[bool, typer.Option("--tls", help="Listen for TLS too.")] = False,
     tls_listen: Annotated[
         str | None,
@@ -115,6 +140,7 @@ def serve(
     for option, value in details.items():
         if value is not None and not (tls or require_tls):
             fail(f"{option} is about TLS: give --tls or --require-tls, too", code=2)
+    kept, spared = _quota(quota), _size("--reserve", reserve)
     plain = _address(listen)
     secure = _address(tls_listen or TLS)
     clients = _client_certificates(client_certificates or ClientCertificates.NONE)
@@ -127,13 +153,38 @@ def serve(
     if tls or require_tls:
         listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with place.open_registry(quota=quota) as registry:
+    with place.open_registry(quota=kept) as registry:
         verifier = Verifier([key], registry.lookup)
-        pipeline = Pipeline(verifier, registry, chosen, require_tls=require_tls)
+        pipeline = Pipeline(
+            verifier,
+            registry,
+            chosen,
+            newcomers=NewcomerLimits(at_once=new_devices),
+            reserve=ReserveLimits(growth=spared),
+            require_tls=require_tls,
+        )
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
         else:
             asyncio.run(_serve(TcpServer(pipeline), listeners))
+
+
+def _quota(quota: str) -> int:
+    size = _size("--quota", quota)
+    if size < LEAST_QUOTA:
+        fail(
+            f"--quota {quota} leaves no room for a boot and one long message, which take up to"
+            f" {LEAST_QUOTA} bytes; it counts bytes, as 50M",
+            code=2,
+        )
+    return size
+
+
+def _size(option: str, text: str) -> int:
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        fail(f"{option} {error}", code=2)
 
 
 def _client_certificates(when: str) -> ClientCertificates:

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from birthkey_host.enrolment import Policy
 from birthkey_host.errors import FrameError
 from birthkey_host.message import Reason
-from birthkey_host.registry import Registry, RegistryError
+from birthkey_host.origins import networks
+from birthkey_host.registry import Registry, RegistryError, Terms
+from birthkey_host.room import Room
 from birthkey_host.server.lines import Lines
+from birthkey_host.server.newcomers import NewcomerLimits, Newcomers
 from birthkey_host.server.quota import Quota, QuotaLimits
+from birthkey_host.server.reserve import Reserve, ReserveLimits
 from birthkey_host.verifier import Outcome, Verdict, Verifier
 
 log = logging.getLogger(__name__)
@@ -62,6 +66,8 @@ class Pipeline:
         policy: Policy,
         *,
         quota: QuotaLimits | None = None,
+        newcomers: NewcomerLimits | None = None,
+        reserve: ReserveLimits | None = None,
         require_tls: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +75,8 @@ class Pipeline:
         self._registry = registry
         self._policy = policy
         self._quota = Quota(quota)
+        self._newcomers = Newcomers(newcomers)
+        self._reserve = Reserve(self._room, reserve)
         self._require_tls = require_tls
         self._clock = clock
         self.lines = Lines(log)
@@ -98,6 +106,8 @@ class Pipeline:
     def serve(self, frame: bytes, sender: Sender) -> Served:
         """As `handle`, and who sent it."""
         now, source = self._clock(), sender.source
+        if (notice := self._reserve.look(now)) is not None:
+            log.error("%s", notice)
         try:
             outcome = self._verifier.receive(frame, source=source, now=now)
         except FrameError as error:
@@ -117,8 +127,9 @@ class Pipeline:
         if verdict.reason is not None:
             self._refuse(f"{verdict.layer}: {verdict.reason}", detail, outcome)
             # Only too many enrols make a server busy by their senders' fault.
-            charged = verdict.reason is not Reason.BUSY or outcome.enrol is not None
-            return Served(outcome.answer(verdict), charged=charged)
+            full = self._reserve.no_strangers is not None
+            blameless = verdict.reason is Reason.BUSY and (outcome.enrol is None or full)
+            return Served(outcome.answer(verdict), charged=not blameless)
         if verdict.stored:
             boot, sequence = divmod(outcome.message.counter, 1 << 32)
             name = outcome.device_id.hex()
@@ -148,10 +159,37 @@ class Pipeline:
         if outcome.refusal is None and self._require_tls and not sender.tls:
             newest = self._quota.newest(device_id)
             return Verdict(Reason.TLS_REQUIRED, newest, stored=False), "it came without TLS"
-        if outcome.refusal is None and self._quota.refuses(device_id, counter, now):
-            newest = self._quota.newest(device_id)
-            return Verdict(Reason.BUSY, newest, stored=False), "it has sent too many messages"
-        verdict = self._registry.record(outcome, policy=self._policy, now=now)
-        if verdict.stored:
-            self._quota.spend(device_id, counter, verdict.newest, now)
-        return verdict, outcome.detail
+        if outcome.refusal is None:
+            excess = self._quota.refuses(device_id, counter, outcome.boot, now)
+            if excess is not None:
+                newest = self._quota.newest(device_id)
+                return Verdict(Reason.BUSY, newest, stored=False), excess
+        terms = self._terms(outcome, sender, now)
+        verdict = self._registry.record(outcome, policy=self._policy, terms=terms, now=now)
+        if verdict.stranger:
+            self._newcomers.spend(terms.networks, now)
+        if verdict.stored or verdict.booted:
+            self._quota.spend(
+                device_id,
+                counter,
+                verdict.newest,
+                now,
+                stored=verdict.stored,
+                booted=verdict.booted,
+            )
+        return verdict, outcome.detail or verdict.detail
+
+    def _terms(self, outcome: Outcome, sender: Sender, now: float) -> Terms:
+        """What may be taken of this frame just now."""
+        reserve = self._reserve
+        if outcome.enrol is None:  # of no new device
+            return Terms(no_growth=reserve.no_growth)
+        where = networks(sender.source)
+        no_strangers = reserve.no_strangers or self._newcomers.refuses(where, now)
+        return Terms(where, no_strangers=no_strangers, no_growth=reserve.no_growth)
+
+    def _room(self) -> Room | None:
+        try:
+            return self._registry.room()
+        except RegistryError:  # what comes next says so
+            return None

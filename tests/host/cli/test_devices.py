@@ -35,6 +35,8 @@ class TestDevices:
                 "last_seen": None,
                 "newest": 0,
                 "frames": 0,
+                "bytes": 0,
+                "from": None,
                 "replaces": None,
             }
         ]
@@ -79,7 +81,7 @@ class TestShow:
             f"first seen   {MOMENT}",
             f"last seen    {MOMENT}",
             "newest boot  1",
-            "frames kept  2",
+            "frames kept  2, 995 bytes",
             f"event        {MOMENT} approved by ada: mine",
             f"event        {MOMENT} enrolled by server: approved before its first contact",
         ]

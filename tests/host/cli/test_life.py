@@ -6,8 +6,9 @@ import pytest
 
 from birthkey_host import events
 from birthkey_host.message import Reason
+from birthkey_host.origins import networks
 from birthkey_host.reference_device import ReferenceDevice
-from birthkey_host.registry import State
+from birthkey_host.registry import State, Terms
 from birthkey_host.schema import Action
 from command import Command, grouped
 from recording import NOW, Server, data, refused, state, stored
@@ -150,6 +151,74 @@ class TestDelete:
     def test_id_that_nobody_has(self, birthkey: Command, command: str) -> None:
         sentence = birthkey.fails(command, "00" * 16)
         assert sentence == f"there is no device {'00' * 16}; `birthkey devices` lists them"
+
+
+class TestDeletePending:
+    @pytest.fixture
+    def waiting(self, server: Server, enrolled: ReferenceDevice) -> list[ReferenceDevice]:
+        """At three addresses; one that is active, too."""
+        boards = [ReferenceDevice.generate(enrolled.server_public) for _ in range(3)]
+        for number, board in enumerate(boards):
+            outcome = server.receive(board.frame(board.enrol("pico", "1.0")))
+            source = ("192.0.2.1", "192.0.2.2", "2001:db8::1")[number]
+            terms = Terms(networks(source))
+            at = NOW + number * 86400
+            server.registry.record(outcome, policy=server.policy, now=at, terms=terms)
+        return boards
+
+    @pytest.mark.parametrize(
+        ("options", "said", "left"),
+        [
+            ((), "3 devices", []),
+            (("--before", "2023-11-16"), "2 devices", [2]),
+            (("--from", "192.0.2.1"), "1 device", [1, 2]),
+            (("--from", "192.0.2.0/24"), "2 devices", [2]),
+            (("--from", "2001:db8::/32", "--before", "2023-11-15"), "0 devices", [0, 1, 2]),
+        ],
+    )
+    def test_those_who_wait_are_forgotten(
+        self,
+        birthkey: Command,
+        server: Server,
+        waiting: list[ReferenceDevice],
+        options: tuple[str, ...],
+        said: str,
+        left: list[int],
+    ) -> None:
+        output = birthkey("delete", "--pending", *options, "--why", "spam", **ADA)
+        assert output == f"{said} forgotten that waited for approval\n"
+        found = {row.device_id for row in server.registry.devices() if row.state is State.PENDING}
+        assert found == {waiting[number].device_id for number in left}
+        assert len(server.registry.devices()) == 1 + len(left)
+        deleted = [row for row in server.registry.events() if row.action is Action.DELETED]
+        assert [(row.who, row.why.endswith("; spam")) for row in deleted] == [("ada", True)] * (
+            len(left) < 3
+        )
+
+    def test_where_it_came_from_is_shown(
+        self, birthkey: Command, waiting: list[ReferenceDevice]
+    ) -> None:
+        lines = birthkey("show", waiting[2].device_id.hex()).splitlines()
+        assert "came from    2001:0db8:0000:0000::/64" in lines
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            ((), "give either the id of a device, or --pending"),
+            (("ab" * 16, "--pending"), "give either the id of a device, or --pending"),
+            (("ab" * 16, "--before", "2024-01-01"), "--before and --from go with --pending"),
+            (("ab" * 16, "--from", "192.0.2.1"), "--before and --from go with --pending"),
+            (("--pending", "--before", "soon"), "'soon' is no date like 2026-01-31"),
+            (
+                ("--pending", "--from", "home"),
+                "'home' is no address or network like 192.0.2.0/24 or 2001:db8::/48",
+            ),
+        ],
+    )
+    def test_what_makes_no_sense(
+        self, birthkey: Command, arguments: tuple[str, ...], sentence: str
+    ) -> None:
+        assert birthkey.fails("delete", *arguments, code=2) == sentence
 
 
 class TestPrune:

@@ -167,11 +167,44 @@ class TestServe:
 
     def test_quota_is_kept(self, birthkey: Command, board: ReferenceDevice) -> None:
         serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
-        with running(*serve, "--policy", "open", "--quota", "2") as server:
+        with running(*serve, "--policy", "open", "--quota", "16K") as server:
             address = server.line().split()[-1]
-            for body in ({0: 1}, {0: 1, 1: "busy"}):
-                message = board.enrol("pico", "1.0")
-                assert board.open(ask(address, board.frame(message))).body == body
+            messages = [board.enrol("pico", "1.0")]
+            messages += [board.message(Type.DATA, {"n": bytes(3600)}) for _ in range(2)]
+            answers = [board.open(ask(address, board.frame(message))) for message in messages]
+        assert [answer.body for answer in answers] == [{0: 1}, {0: 1}, {0: 1, 1: "busy"}]
+
+    def test_new_devices_are_few(self, birthkey: Command, board: ReferenceDevice) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        boards = [ReferenceDevice.generate(board.server_public) for _ in range(3)]
+        with running(*serve, "--new-devices", "2") as server:
+            address = server.line().split()[-1]
+            answers = [
+                each.open(ask(address, each.frame(each.enrol("pico", "1.0")))) for each in boards
+            ]
+        assert [answer.body for answer in answers] == [{0: 0, 1: "pending"}] * 2 + [
+            {0: 0, 1: "busy"}
+        ]
+
+    def test_reserve_is_kept_free(self, birthkey: Command, board: ReferenceDevice) -> None:
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--policy", "open", "--reserve", "900T") as server:
+            address = server.line().split()[-1]
+            answer = board.open(ask(address, board.frame(board.enrol("pico", "1.0"))))
+            _, _, log = server.stop(signal.SIGTERM)
+        assert answer.body == {0: 0, 1: "busy"}
+        assert "stores nothing new, and tells boards busy: " in log
+
+    @pytest.mark.parametrize("quota", ["many", "50MB", "-1", ""])
+    def test_quota_that_is_none(self, birthkey: Command, quota: str) -> None:
+        sentence = birthkey.fails("serve", "--quota", quota, code=2)
+        expected = f"{quota!r} is no number of bytes, such as 2000000, 50M or 2G"
+        assert sentence == f"--quota {expected}"
+
+    def test_quota_of_a_few_frames(self, birthkey: Command) -> None:
+        sentence = birthkey.fails("serve", "--quota", "5000", code=2)
+        assert sentence.startswith("--quota 5000 leaves no room for a boot and one long message")
+        assert sentence.endswith("it counts bytes, as 50M")
 
     def test_address_in_use(self, birthkey: Command) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from asking import ask, lines
 from birthkey_host.enrolment import Approve, Open
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
 from birthkey_host.server.pipeline import Pipeline, Sender, Served
-from birthkey_host.server.quota import QuotaLimits
 from birthkey_host.verifier import Verifier
 from recording import count, data, execute
 
@@ -35,18 +35,6 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def enrolled(pipeline: Pipeline, board: ReferenceDevice) -> ReferenceDevice:
     ask(pipeline, board, board.enrol("pico", "1.0"))
     return board
-
-
-def ask(pipeline: Pipeline, board: ReferenceDevice, message: Message) -> Message:
-    answer = pipeline.handle(board.frame(message), "192.0.2.1")
-    assert answer is not None
-    return board.open(answer)
-
-
-def lines(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    found = [(record.levelname, record.getMessage()) for record in log.records]
-    log.clear()
-    return found
 
 
 def test_stored_message_is_acknowledged(
@@ -306,75 +294,3 @@ class TestBoots:
         execute(registry, "ALTER TABLE boots RENAME TO gone")
         assert list(pipeline.boots(10)) == []
         assert [level for level, _ in lines(log)] == ["ERROR"]
-
-
-class TestQuota:
-    @pytest.fixture
-    def tight(self, server_key: ServerKey, registry: Registry) -> Pipeline:
-        verifier = Verifier([server_key], registry.lookup)
-        limits = QuotaLimits(rate=1.0, burst=2)
-        return Pipeline(verifier, registry, Open(), quota=limits, clock=lambda: self.now)
-
-    now = NOW
-
-    def test_device_that_sends_too_much_is_told_busy(
-        self,
-        tight: Pipeline,
-        registry: Registry,
-        board: ReferenceDevice,
-        log: pytest.LogCaptureFixture,
-    ) -> None:
-        ask(tight, board, board.enrol("pico", "1.0"))
-        ask(tight, board, data(board))
-        log.clear()
-        message = data(board)
-        assert ask(tight, board, message) == Message(
-            Type.REFUSE, message.counter, {0: 1, 1: "busy"}
-        )
-        [(_, line)] = lines(log)
-        assert line.startswith("refused policy: busy: it has sent too many messages from 192.0.2.1")
-        assert count(registry, "messages") == 2
-
-    def test_message_is_stored_when_it_comes_again_later(
-        self, tight: Pipeline, board: ReferenceDevice
-    ) -> None:
-        messages = [board.enrol("pico", "1.0"), data(board), data(board)]
-        kinds = [ask(tight, board, message).type for message in messages]
-        assert kinds == [Type.ACKNOWLEDGE, Type.ACKNOWLEDGE, Type.REFUSE]
-        self.now += 1
-        assert ask(tight, board, messages[2]).type == Type.ACKNOWLEDGE
-
-    def test_message_that_is_stored_is_acknowledged_again_at_any_rate(
-        self, tight: Pipeline, board: ReferenceDevice
-    ) -> None:
-        messages = [board.enrol("pico", "1.0"), data(board)]
-        for _ in range(5):
-            for message in messages:
-                assert ask(tight, board, message).type == Type.ACKNOWLEDGE
-
-    def test_what_was_refused_does_not_count(
-        self, tight: Pipeline, registry: Registry, board: ReferenceDevice
-    ) -> None:
-        ask(tight, board, board.enrol("pico", "1.0"))
-        execute(registry, "UPDATE devices SET state = 'suspended'")
-        for _ in range(5):
-            assert ask(tight, board, data(board)).body == {0: 1, 1: "suspended"}
-        execute(registry, "UPDATE devices SET state = 'active'")
-        assert ask(tight, board, data(board)).type == Type.ACKNOWLEDGE
-
-    def test_what_is_refused_for_good_is_not_put_off(
-        self, tight: Pipeline, board: ReferenceDevice, log: pytest.LogCaptureFixture
-    ) -> None:
-        for message in (board.enrol("pico", "1.0"), data(board)):
-            ask(tight, board, message)
-        log.clear()
-        assert ask(tight, board, board.message(9, {})).body == {0: 1, 1: "type"}
-        [(_, line)] = lines(log)
-        assert line.startswith("refused policy: type: ")
-
-    def test_other_devices_are_not_told_busy(
-        self, tight: Pipeline, boards: Callable[[int], list[ReferenceDevice]]
-    ) -> None:
-        for board in boards(3):
-            for message in (board.enrol("pico", "1.0"), data(board)):
-                assert ask(tight, board, message).type == Type.ACKNOWLEDGE
