@@ -8,7 +8,7 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -286,6 +286,23 @@ class Registry:
         """Make claim codes of 16 bytes, which nobody can ask for again."""
         with self._transaction(self._write) as session:
             return claims.issue(session, count, label=label, expires=expires, who=who, now=now)
+
+    def remove_claims(
+        self, chosen: Sequence[bytes], *, who: str, why: str, now: float
+    ) -> list[Claim]:
+        """Make unspent codes useless, by `claims.name` or the codes themselves; all or none."""
+        with self._transaction(self._write) as session:
+            return claims.remove(session, chosen, who=who, why=why, now=now)
+
+    def remove_claims_labelled(self, label: str, *, who: str, why: str, now: float) -> int:
+        """Make the unspent codes with this label useless; their number."""
+        with self._transaction(self._write) as session:
+            return claims.remove_label(session, label, who=who, why=why, now=now)
+
+    def remove_claims_expired(self, *, who: str, why: str, now: float) -> int:
+        """Remove the codes that expired unspent; their number."""
+        with self._transaction(self._write) as session:
+            return claims.remove_expired(session, who=who, why=why, now=now)
 
     def ban(self, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
         """Put a key on the list of bad ones, and revoke the device that has it, if one has."""

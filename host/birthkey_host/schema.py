@@ -76,6 +76,7 @@ class Action(enum.StrEnum):
     PRUNED = "pruned"
     ISSUED = "issued"  # claim codes
     CLAIMED = "claimed"  # it spent a claim code
+    REMOVED = "removed"  # claim codes that no board had spent
     BANNED = "banned"  # its key is known to be bad
     COMMANDED = "commanded"
 

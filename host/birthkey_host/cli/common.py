@@ -129,10 +129,14 @@ def group(identity: bytes) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """Unix seconds as UTC; `-` for None."""
+    """Unix seconds as UTC; `-` for None, and words for what no calendar holds."""
     if seconds is None:
         return "-"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # a registry may hold anything
+        return "after the year 9999" if seconds > 0 else "before the year 1"
+    return text.replace("+00:00", "Z")
 
 
 def printable(text: str) -> str:

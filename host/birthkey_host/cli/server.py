@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from collections.abc import Sequence
 from functools import partial
@@ -68,7 +69,10 @@ def serve(
     ] = "127.0.0.1:7155",
     policy: Annotated[str, typer.Option(help=f"Who may enrol: {', '.join(POLICIES)}.")] = "approve",
     quota: Annotated[
-        int, typer.Option(min=1, help="Frames kept of one device; it is told busy at more.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000_000, help="Frames kept of one device; it is told busy at more."
+        ),
     ] = QUOTA,
     tls: Annotated[bool, typer.Option("--tls", help="Listen for TLS too.")] = False,
     tls_listen: Annotated[
@@ -100,7 +104,9 @@ def serve(
         str | None,
         typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
     ] = None,
-    baudrate: Annotated[int, typer.Option(min=1, help="Of the serial port.")] = 115200,
+    baudrate: Annotated[
+        int, typer.Option(min=1, max=20_000_000, help="Of the serial port.")
+    ] = 115200,
 ) -> None:
     """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM."""
     place: Place = context.obj
@@ -186,7 +192,7 @@ def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
 
 def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         fail(f"{listen!r} is not HOST:PORT", code=2)
     return host.removeprefix("[").removesuffix("]"), int(port)
 

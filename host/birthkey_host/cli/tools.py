@@ -89,7 +89,8 @@ def modem(
     ssid: Annotated[str | None, typer.Option(help="The only network; else any will do.")] = None,
     password: Annotated[str | None, typer.Option(help="Its password; else any will do.")] = None,
     baud: Annotated[
-        int | None, typer.Option(min=1, help="Bits a second; else as fast as it goes.")
+        int | None,
+        typer.Option(min=1, max=20_000_000, help="Bits a second; else as fast as it goes."),
     ] = None,
 ) -> None:
     """Run a simulated ESP-AT modem on a serial port of its own until SIGINT or SIGTERM."""

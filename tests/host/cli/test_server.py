@@ -115,7 +115,36 @@ class TestTrouble:
     def test_url_that_is_none(self, birthkey: Command) -> None:
         assert "of no use as a registry" in birthkey.fails("--registry", "nowhere", "devices")
 
-    @pytest.mark.parametrize("listen", ["7155", "host:", ":1", "host:x", "host:65536", "host:-1"])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["serve", "--quota"],
+            ["serve", "--baudrate"],
+            ["serve", "--listen"],
+            ["serve", "--tls-listen"],
+            ["messages", "--limit"],
+            ["claim", "new", "--count"],
+            ["claim", "new", "--expires"],
+            ["send", "0" * 32, "{}", "--expires"],
+            ["prune", "--before"],
+            ["modem", "--baud"],
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize(
+        "number",
+        ["9" * 20, "9" * 5000, "-1", "nan", "inf", "1e999"],
+        ids=["20 digits", "5000 digits", "-1", "nan", "inf", "1e999"],
+    )
+    def test_number_that_is_none(self, birthkey: Command, options: list[str], number: str) -> None:
+        prefix = "127.0.0.1:" if options[-1].endswith("listen") else ""
+        more = ["--tls"] if options[-1] == "--tls-listen" else []
+        result = birthkey.run(*options, prefix + number, *more)
+        assert result.exit_code == 2, result.output
+
+    @pytest.mark.parametrize(
+        "listen", ["7155", "host:", ":1", "host:x", "host:65536", "host:-1", "host:\u0661"]
+    )
     def test_listen_address_that_is_none(self, birthkey: Command, listen: str) -> None:
         sentence = birthkey.fails("serve", "--listen", listen, code=2)
         assert sentence == f"{listen!r} is not HOST:PORT"
