@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from birthkey_host.errors import Unable
+
 Name: TypeAlias = x509.DNSName | x509.IPAddress
 
 BEGINS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +38,7 @@ _COMMON_NAME = 64  # ub-common-name of RFC 5280
 _LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-class CaError(Exception):
+class CaError(Unable):
     """What the CA cannot do: a sentence for a person, who learns what to do about it."""
 
 

@@ -29,6 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
+from birthkey_host.errors import Unable
+
 VERSION = 3
 """Raised with every change of the tables."""
 
@@ -39,7 +41,7 @@ IMMEDIATE = "birthkey_immediate"
 """Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
 
 
-class RegistryError(Exception):
+class RegistryError(Unable):
     """The registry cannot do it; the text is a sentence for the person who asked."""
 
 

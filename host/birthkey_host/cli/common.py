@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
-from sqlalchemy import URL
-from typer.core import TyperGroup
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
-from birthkey_host.certificates import CaError
+from birthkey_host.cli.lazy import Failure
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
@@ -29,22 +30,31 @@ Label = Annotated[
 ]
 
 
-class Commands(TyperGroup):
-    """Turns what the registry or the CA refuses into a sentence."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (RegistryError, CaError) as error:
-            fail(str(error))
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """The options that come before the command."""
 
     home: Path
     registry_url: str | None
+    home_typed: bool = False
+    """Whether the home was given on the command line, and not by BIRTHKEY_HOME or not at all."""
+
+    @property
+    def birthkey(self) -> str:
+        """The command with these options, as it is typed into a shell.
+
+        A URL with a password in it is not repeated: who types it knows it.
+        """
+        words = ["birthkey"]
+        if self.home_typed:
+            words += ["--home", str(self.home)]
+        if self.registry_url is not None:
+            words += ["--registry", "URL" if _is_secret(self.registry_url) else self.registry_url]
+        return shlex.join(words)
+
+    def hint(self, sentence: str) -> str:
+        """The sentence, with each command that it quotes, as `birthkey init`, fit to be typed."""
+        return re.sub("`birthkey(?= [a-z])", lambda _: f"`{self.birthkey}", sentence)
 
     @property
     def key_path(self) -> Path:
@@ -89,9 +99,18 @@ class Place:
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
-    """Say what is wrong and exit; code 2 is for what was typed wrong."""
-    typer.echo(printable(f"birthkey: {sentence}"), err=True)
-    raise typer.Exit(code)
+    """Say what is wrong and exit; code 2 is for what was typed wrong.
+
+    What it quotes as `birthkey COMMAND` gets the options that this command was given.
+    """
+    raise Failure(sentence, code)
+
+
+def _is_secret(url: str) -> bool:
+    try:
+        return make_url(url).password is not None
+    except ArgumentError:
+        return False
 
 
 def device_id(words: Sequence[str]) -> bytes:
