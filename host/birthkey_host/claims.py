@@ -84,6 +84,17 @@ def remove_expired(session: Session, *, who: str, why: str, now: float) -> int:
     return count
 
 
+def withdraw(session: Session, codes: Sequence[bytes], *, who: str, now: float) -> int:
+    """Make those of the codes useless that no board has spent: nobody was told them; how many."""
+    digests = [_digest(code) for code in codes]
+    count = sum(
+        _delete(session, Claim.sha256.in_(digests[at : at + 500]))  # databases bound a statement
+        for at in range(0, len(digests), 500)
+    )
+    _removed(session, count, "could not be printed", who, "", now)
+    return count
+
+
 def _delete(session: Session, which: ColumnElement[bool]) -> int:
     result = session.execute(delete_from(Claim).where(Claim.spent.is_(None), which))
     assert isinstance(result, CursorResult)

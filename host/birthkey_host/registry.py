@@ -304,6 +304,11 @@ class Registry:
         with self._transaction(self._write) as session:
             return claims.remove_expired(session, who=who, why=why, now=now)
 
+    def withdraw_claims(self, codes: Sequence[bytes], *, who: str, now: float) -> int:
+        """Make those of these codes useless that are not spent: they were not shown; how many."""
+        with self._transaction(self._write) as session:
+            return claims.withdraw(session, codes, who=who, now=now)
+
     def ban(self, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
         """Put a key on the list of bad ones, and revoke the device that has it, if one has."""
         with self._transaction(self._write) as session:

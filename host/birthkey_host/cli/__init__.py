@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from birthkey_host.cli import output
 from birthkey_host.cli.lazy import Commands
 
 app = typer.Typer(
@@ -40,4 +42,12 @@ def place(
 
 def main() -> None:
     """The entry point of `birthkey`."""
-    app(prog_name="birthkey")
+    output.guard()
+    try:
+        app(prog_name="birthkey")
+    except output.OutputLost as lost:
+        output.give_up()
+        if lost.broken_pipe:
+            sys.exit(output.SIGPIPE_EXIT)
+        sys.stderr.write(f"birthkey: {lost}; what the command changed before that stays changed\n")
+        sys.exit(1)

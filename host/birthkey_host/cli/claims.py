@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from birthkey_host import claims
+from birthkey_host.cli import output
 from birthkey_host.cli.common import (
     Label,
     Place,
@@ -21,7 +23,7 @@ from birthkey_host.cli.common import (
     printable,
     table,
 )
-from birthkey_host.registry import DAY
+from birthkey_host.registry import DAY, Registry, RegistryError
 from birthkey_host.schema import Claim
 
 LONGEST = 36525
@@ -42,15 +44,24 @@ def new(
 ) -> None:
     """Print new claim codes, one a line.
 
-    For `serve --policy claim`. They are shown only now.
+    For `serve --policy claim`. They are shown only now. If not all of them can be printed, on a
+    full disk or into a pipe that is closed, none of them lets a board in.
     """
     place: Place = context.obj
     now = time.time()
     end = None if expires is None else now + _days(expires) * DAY
     with place.open_registry() as registry:
         codes = registry.issue_claims(count, label=label(name), expires=end, who=login(), now=now)
-    for code in codes:
-        typer.echo(code.hex())
+        # After the commit: a pager that holds the output back would hold the registry's lock, too.
+        try:
+            typer.echo("\n".join(code.hex() for code in codes))
+            output.confirm()
+        except BaseException as error:
+            _withdraw(registry, codes)
+            if isinstance(error, output.OutputLost):
+                output.give_up()
+                fail(f"{error}; none of the claim codes counts that were to be printed")
+            raise
 
 
 @app.command("list")
@@ -109,6 +120,16 @@ def remove(
         else:
             count = len(registry.remove_claims(wanted, who=who, why=because, now=now))
     typer.echo("1 code is removed" if count == 1 else f"{count} codes are removed")
+
+
+def _withdraw(registry: Registry, codes: Sequence[bytes]) -> None:
+    try:
+        registry.withdraw_claims(codes, who=login(), now=time.time())
+    except RegistryError as error:
+        fail(
+            f"the claim codes could not be printed, and not be withdrawn either: {error}; `birthkey"
+            " claim list` lists them and `birthkey claim remove` removes them"
+        )
 
 
 def _days(days: float) -> float:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from birthkey_host.cli.common import Place, fail, printable, table
+from birthkey_host.cli.output import OutputLost
 from birthkey_host.inspect import Explanation, Field, explain
 from birthkey_host.simulator import Simulator
 
@@ -103,8 +104,16 @@ def modem(
 async def _run(simulator: Simulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A terminal that closes ends it, too, and does not leave the link behind.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
+    lost = None
     async with simulator:
-        typer.echo(f"modem on {simulator.port}")
-        await stop.wait()
+        try:
+            typer.echo(f"modem on {simulator.port}")
+        except OutputLost as error:
+            lost = error  # raised in there, it would come out in an ExceptionGroup
+        else:
+            await stop.wait()
+    if lost is not None:
+        raise lost

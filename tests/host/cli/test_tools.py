@@ -71,7 +71,7 @@ class TestInspect:
 
 
 class TestModem:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_answers_at_its_port_until_it_is_told_to_stop(
         self, tmp_path: Path, number: signal.Signals
     ) -> None:
