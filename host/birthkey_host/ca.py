@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -319,8 +320,8 @@ class Authority:
     def _refuse_readers(self) -> None:
         if paths := self.open_to_others():
             raise CaError(
-                f"others than the owner may use {' and '.join(map(str, paths))}:"
-                f" chmod -R go= {self.folder}; and if someone had a key, go to a new CA"
+                f"others than the owner may use {' and '.join(map(str, paths))}: chmod -R go="
+                f" {shlex.quote(str(self.folder))}; and if someone had a key, go to a new CA"
             )
 
     def _nothing(self) -> str:

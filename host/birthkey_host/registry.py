@@ -108,6 +108,14 @@ class Registry:
             Base.metadata.create_all(connection)
             session.add(Meta(number=1, version=VERSION))
 
+    def exists(self) -> bool:
+        """Whether there is a registry, of any version; an empty database is none."""
+        path = sqlite_file(self._engine)
+        if path is not None and not path.exists():
+            return False
+        with self._transaction(self._read) as session:
+            return self._engine.dialect.has_table(session.connection(), Meta.__tablename__)
+
     def check(self) -> None:
         """Refuse a database that is missing, damaged or of another version."""
         path = sqlite_file(self._engine)

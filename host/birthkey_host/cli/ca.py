@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import typer
 
 from birthkey_host.ca import Authority, CaError, KeyFile, Role
 from birthkey_host.certificates import Name, common_name, fingerprint, names_of, parse_names
-from birthkey_host.cli.common import fail, printable
+from birthkey_host.cli.common import Place, fail, printable
 from birthkey_host.key_files import read
 
 PASSWORD = "BIRTHKEY_CA_PASSWORD"  # noqa: S105
@@ -53,8 +54,10 @@ def init(
     typer.echo()
     typer.echo(f"Keep a copy of {ca.folder} where nobody else can read it.")
     typer.echo(f"Give {ca.bundle} to the boards: they connect to servers that this CA signed for.")
-    typer.echo("Then make the server's certificate: birthkey ca issue NAME, with the name or")
-    typer.echo("address that boards connect to.")
+    typer.echo(
+        "Then make the server's certificate, for the name or address that boards connect to:"
+    )
+    typer.echo(f"{context.obj.birthkey} ca issue NAME")
 
 
 @app.command("issue")
@@ -130,33 +133,33 @@ def rotate(
     password = _Password(password_file)
     with _entered(context) as ca:
         if switch:
-            _switch(ca, password)
+            _switch(ca, password, context.obj)
         elif finish:
             _finish(ca)
         else:
-            _begin(ca, password, encrypt)
+            _begin(ca, password, encrypt, context.obj)
 
 
-def _begin(ca: Authority, password: _Password, encrypt: bool | None) -> None:
+def _begin(ca: Authority, password: _Password, encrypt: bool | None, place: Place) -> None:
     if encrypt is None:
         encrypt = password.given or ca.load(Role.CURRENT).encrypted
     _describe(Role.NEXT, ca.begin(password.new if encrypt else _no_password))
     typer.echo()
     typer.echo(f"{ca.bundle} has both CAs now, and the current one still signs.")
     typer.echo(f"Keep a new copy of {ca.folder}, and give ca.pem to every board.")
-    typer.echo("When all boards have it: birthkey ca rotate --switch")
+    typer.echo(f"When all boards have it: {place.birthkey} ca rotate --switch")
 
 
-def _switch(ca: Authority, password: _Password) -> None:
+def _switch(ca: Authority, password: _Password, place: Place) -> None:
     made = ca.switch(password.existing)
     password.say_if_unused()
     typer.echo(f"{common_name(ca.load(Role.CURRENT).certificate.subject)} signs now.")
     if made is None:
-        typer.echo(f"There is no {ca.server_path} yet: birthkey ca issue NAME")
+        typer.echo(f"There is no {ca.server_path} yet: {place.birthkey} ca issue NAME")
     else:
         typer.echo(f"{ca.server_path} was made again, for {_joined(names_of(made))}.")
         typer.echo("A running server takes it for its next connection; copy it to other servers.")
-    typer.echo("When every server has it: birthkey ca rotate --finish")
+    typer.echo(f"When every server has it: {place.birthkey} ca rotate --finish")
 
 
 def _finish(ca: Authority) -> None:
@@ -171,29 +174,32 @@ def _finish(ca: Authority) -> None:
 @app.command("show")
 def show(context: typer.Context) -> None:
     """Show the CAs that there are, and the server's certificate."""
+    place: Place = context.obj
     with _entered(context) as ca:
         for role, file in ca.roles().items():
             _describe(role, file)
             typer.echo()
         _line(ca.bundle.name, f"{' and '.join(ca.roles())}: what boards trust")
         typer.echo()
-        _show_server(ca)
+        _show_server(ca, place)
         typer.echo()
-        typer.echo(f"{ca.phase.value[0].upper()}{ca.phase.value[1:]}.")
+        typer.echo(place.hint(f"{ca.phase.value[0].upper()}{ca.phase.value[1:]}."))
         if paths := ca.open_to_others():
-            _warn(f"others may use {' and '.join(map(str, paths))}: chmod -R go= {ca.folder}")
+            folder = shlex.quote(str(ca.folder))
+            _warn(f"others may use {' and '.join(map(str, paths))}: chmod -R go= {folder}")
         if ca.server_path.exists() and ca.server_path.stat().st_mode & 0o077:
-            _warn(f"others may read {ca.server_path}, and the key in it")
+            path = shlex.quote(str(ca.server_path))
+            _warn(f"others may read {ca.server_path}, and the key in it: chmod 600 {path}")
 
 
-def _show_server(ca: Authority) -> None:
+def _show_server(ca: Authority, place: Place) -> None:
     try:
         server = ca.server()
     except CaError as error:
-        _warn(str(error))
+        _warn(place.hint(str(error)))
         return
     if server is None:
-        _line(ca.server_path.name, "none yet; `birthkey ca issue NAME` makes it")
+        _line(ca.server_path.name, place.hint("none yet; `birthkey ca issue NAME` makes it"))
         return
     _line(ca.server_path.name, _joined(names_of(server.certificate)) or "for no name")
     _line("sha256", fingerprint(server.certificate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import signal
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
-from birthkey_host.registry import QUOTA, RegistryError
+from birthkey_host.registry import QUOTA
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
 from birthkey_host.server.pipeline import Pipeline
@@ -31,30 +32,68 @@ Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
 
 
-def init(context: typer.Context) -> None:
-    """Make the server's key and an empty registry."""
+def init(
+    context: typer.Context,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key", help="Make a key for a registry that has lost its own; boards need it."
+        ),
+    ] = False,
+) -> None:
+    """Make the server's key and an empty registry.
+
+    What there is of them is left as it is, and what is missing is made. But a registry without its
+    key gets another one only with --new-key: its boards seal to the old key alone.
+    """
     place: Place = context.obj
-    for path in (place.key_path, place.registry_path):
-        if path.exists():
-            fail(f"there is a {path} already; nothing was changed")
+    had_key = os.path.lexists(place.key_path)
+    with place.registry() as registry:
+        had_registry = registry.exists()
+        if had_registry:
+            registry.check()
+        if had_key and (had_registry or new_key):
+            also = " and a registry" if had_registry else ""
+            fail(f"there is a {place.key_path}{also} already; nothing was changed")
+        if had_registry and not new_key:
+            fail(
+                f"there is a registry already, and no {place.key_path}: put the key back from a"
+                " copy, for the boards in the registry seal to it alone. If it is lost, `birthkey"
+                " init --new-key` makes another, which must be put onto each board"
+            )
+        key = place.server_key() if had_key else _make_key(place)
+        if not had_registry:
+            try:
+                registry.create()
+            except BaseException:
+                if not had_key:
+                    place.key_path.unlink()  # no board knows it, and it is in no second try's way
+                raise
+    typer.echo(f"server id   {group(key.server_id)}")
+    typer.echo(f"public key  {key.public.hex()}")
+    typer.echo()
+    if had_key:
+        typer.echo(f"The key in {place.key_path} was left as it was, and the registry is new:")
+        typer.echo("boards that know the key enrol again.")
+    else:
+        typer.echo(f"Keep a copy of {place.key_path}: boards answer to no other key.")
+        typer.echo('Put the public key into each board\'s birthkey.json, as its "server_key".')
+    if had_registry:
+        typer.echo(
+            "The registry was left as it was. Until one of its boards has the new key, nothing"
+        )
+        typer.echo("can be read of what that board sends.")
+    typer.echo(f"Then start the server: {place.birthkey} serve")
+
+
+def _make_key(place: Place) -> ServerKey:
     key = ServerKey.generate()
     try:
         place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.save(place.key_path)
     except OSError as error:
         fail(f"cannot write {place.key_path}: {error.strerror}")
-    try:
-        with place.registry() as registry:
-            registry.create()
-    except RegistryError:
-        place.key_path.unlink()  # no board knows it yet, and a second try finds nothing in its way
-        raise
-    typer.echo(f"server id   {group(key.server_id)}")
-    typer.echo(f"public key  {key.public.hex()}")
-    typer.echo()
-    typer.echo(f"Keep a copy of {place.key_path}: boards answer to no other key.")
-    typer.echo('Put the public key into each board\'s birthkey.json, as its "server_key".')
-    typer.echo("Then start the server: birthkey serve")
+    return key
 
 
 def server_key(context: typer.Context) -> None:

@@ -9,63 +9,16 @@ from pathlib import Path
 import pytest
 import serial
 from cobs import cobs
-from typer.testing import CliRunner
 
-from birthkey_host.cli import app
-from birthkey_host.keys import ServerKey
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.serial_link import encode
 from certificates import authority, issue, rsa2048
-from command import Command, grouped
+from command import Command
 from processes import ask, running
 from ptys import loopback_uart
 from recording import data
 from sockets import receive
-
-
-class TestInit:
-    def test_makes_key_and_registry_for_the_owner_only(self, nothing: Command) -> None:
-        lines = nothing("init").splitlines()
-        key = ServerKey.load(nothing.home / "server.key")
-        assert lines[0] == f"server id   {grouped(key.server_id)}"
-        assert lines[1] == f"public key  {key.public.hex()}"
-        assert 'as its "server_key".' in lines[-2]
-        assert lines[-1] == "Then start the server: birthkey serve"
-        assert nothing.home.stat().st_mode & 0o077 == 0
-        assert {path.name for path in nothing.home.iterdir()} >= {"server.key", "registry.sqlite3"}
-
-    def test_takes_its_home_from_the_environment(self, tmp_path: Path) -> None:
-        environment = {"BIRTHKEY_HOME": str(tmp_path / "elsewhere")}
-        result = CliRunner().invoke(app, ["init"], env=environment)
-        assert result.exit_code == 0
-        assert (tmp_path / "elsewhere" / "server.key").exists()
-
-    @pytest.mark.parametrize("kept", ["server.key", "registry.sqlite3"])
-    def test_never_overwrites(self, birthkey: Command, kept: str) -> None:
-        before = {path.name: path.read_bytes() for path in birthkey.home.iterdir()}
-        assert birthkey.fails("init").endswith("server.key already; nothing was changed")
-        for name in before.keys() - {kept}:
-            (birthkey.home / name).unlink()
-        assert birthkey.fails("init").endswith(f"{kept} already; nothing was changed")
-        assert [path.name for path in birthkey.home.iterdir()] == [kept]
-        assert (birthkey.home / kept).read_bytes() == before[kept]
-
-    def test_home_that_cannot_be_made(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        sentence = Command(tmp_path / "file" / "home").fails("init")
-        assert sentence == f"cannot write {tmp_path}/file/home/server.key: Not a directory"
-
-    def test_key_is_not_left_behind_without_a_registry(self, nothing: Command) -> None:
-        url = f"sqlite:///{nothing.home}/none/r.sqlite3"
-        assert nothing.fails("--registry", url, "init").startswith("cannot write")
-        assert list(nothing.home.iterdir()) == []
-
-    def test_registry_may_be_elsewhere(self, nothing: Command, tmp_path: Path) -> None:
-        url = f"sqlite:///{tmp_path}/elsewhere.sqlite3"
-        nothing("--registry", url, "init")
-        assert [path.name for path in nothing.home.iterdir()] == ["server.key"]
-        assert nothing("--registry", url, "devices").count("\n") == 1
 
 
 class TestServerKey:
