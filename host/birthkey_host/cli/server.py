@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,12 @@ from birthkey_host.server.tcp import TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
 
+log = logging.getLogger(__name__)
+
 TLS = "127.0.0.1:7156"
+
+SUMMARIES = 10.0
+"""Seconds between two sums of what a serial port's board had refused, as with TCP."""
 
 Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
@@ -147,7 +152,10 @@ def serve(
         int, typer.Option(min=1, max=20_000_000, help="Of the serial port.")
     ] = 115200,
 ) -> None:
-    """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM."""
+    """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM.
+
+    SIGHUP, which a terminal sends when it closes, ends nothing: the certificate is read again.
+    """
     place: Place = context.obj
     details = {
         "--tls-listen": tls_listen,
@@ -202,6 +210,7 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _hung_up, [each for _, _, each in listeners])
     lines = []
     try:
         for host, port, certificate in listeners:
@@ -218,15 +227,38 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
         await server.stop()
 
 
+def _hung_up(certificates: Iterable[CertificateFile | None]) -> None:
+    """What SIGHUP means: read again what may have changed, and go on."""
+    found = [each for each in certificates if each is not None]
+    log.info(
+        "got SIGHUP, and goes on serving%s", "" if found else "; there is nothing to read again"
+    )
+    for certificate in found:
+        certificate.read_again()
+
+
 def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
+    hung_up: list[
+        int
+    ] = []  # a signal's handler may interrupt the writing of a line: it writes none
+
+    def between() -> None:
+        while hung_up:
+            hung_up.pop()
+            _hung_up(())
+        pipeline.lines.sum_up(every=SUMMARIES)
+
     try:
-        with SerialLink(port, pipeline.frames, baudrate) as link:
+        with SerialLink(port, pipeline.frames, baudrate, between=between) as link:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: link.stop())
+            signal.signal(signal.SIGHUP, lambda number, _: hung_up.append(number))
             typer.echo(f"serving {port}")
             link.run()
     except (SerialLinkError, ValueError) as error:
         fail(str(error))
+    finally:
+        pipeline.lines.sum_up()
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -58,15 +58,19 @@ class CertificateFile:
 
     def context(self) -> SSL.Context:
         """Settings for the next connection; from the former file while the new one is bad."""
-        stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp  # whatever comes of it: each change is looked at, and logged, once
-            try:
-                self._context = self._load()
-                log.info("took the new TLS certificate in %s", self._path)
-            except CertificateError as error:
-                log.error("keeps the former TLS certificate: %s", error)
+        if _stamp(self._path) != self._stamp:
+            self.read_again()
         return self._context
+
+    def read_again(self) -> None:
+        """Read the file now, changed or not; what was in it before is kept while it is bad."""
+        # Whatever comes of it: each change is looked at, and logged, once.
+        self._stamp = _stamp(self._path)
+        try:
+            self._context = self._load()
+            log.info("took the new TLS certificate in %s", self._path)
+        except CertificateError as error:
+            log.error("keeps the former TLS certificate: %s", error)
 
     def _load(self) -> SSL.Context:
         path = self._path
