@@ -8,8 +8,10 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from sqlalchemy import URL, select
@@ -92,11 +94,16 @@ class Registry:
         """Close every connection."""
         self._engine.dispose()
 
+    @property
+    def path(self) -> Path | None:
+        """The file that SQLite keeps it in; None for another database."""
+        return sqlite_file(self._engine)
+
     # The database as a whole.
 
     def create(self) -> None:
         """Make the tables in an empty database."""
-        if (path := sqlite_file(self._engine)) is not None:
+        if (path := self.path) is not None:
             try:
                 path.touch(mode=0o600)  # what boards report is nobody else's business
             except OSError as error:
@@ -110,17 +117,15 @@ class Registry:
 
     def exists(self) -> bool:
         """Whether there is a registry, of any version; an empty database is none."""
-        path = sqlite_file(self._engine)
-        if path is not None and not path.exists():
+        if self.path is not None and not os.path.exists(self.path):
             return False
         with self._transaction(self._read) as session:
             return self._engine.dialect.has_table(session.connection(), Meta.__tablename__)
 
     def check(self) -> None:
         """Refuse a database that is missing, damaged or of another version."""
-        path = sqlite_file(self._engine)
-        if path is not None and not path.is_file():
-            raise RegistryError(f"there is no registry at {path}")
+        if self.path is not None and not os.path.isfile(self.path):
+            raise RegistryError(f"there is no registry at {self.path}")
         with self._transaction(self._read) as session:
             if not self._engine.dialect.has_table(session.connection(), Meta.__tablename__):
                 raise RegistryError(f"{self._engine.url} is no birthkey registry")

@@ -94,8 +94,12 @@ class Place:
             fail(str(error))
 
     def _need(self, path: Path) -> None:
-        if not path.exists():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             fail(f"there is no {path}; `birthkey init` makes it, and --home DIR says where to look")
+        except OSError as error:
+            fail(f"cannot read {path}: {error.strerror}")
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from birthkey_host import modes
 from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
@@ -155,6 +156,7 @@ def serve(
     """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM.
 
     SIGHUP, which a terminal sends when it closes, ends nothing: the certificate is read again.
+    Others must not be able to write the home, the key, the registry or the certificate.
     """
     place: Place = context.obj
     details = {
@@ -181,6 +183,9 @@ def serve(
         listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=quota) as registry:
+        database = [] if registry.path is None else modes.sqlite_files(registry.path)
+        for warning in modes.check([place.key_path, *database], place.home):
+            log.warning("%s", warning)
         verifier = Verifier([key], registry.lookup)
         pipeline = Pipeline(verifier, registry, chosen, require_tls=require_tls)
         if serial is not None:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 from OpenSSL import SSL, crypto
 
+from birthkey_host import modes
+
 log = logging.getLogger(__name__)
 
 _MAKE = "`birthkey ca issue NAME` makes one"
@@ -75,9 +77,11 @@ class CertificateFile:
     def _load(self) -> SSL.Context:
         path = self._path
         try:
-            if path.stat().st_mode & 0o004:
-                log.warning("everyone on this computer can read the key in %s: chmod 600 it", path)
+            for warning in modes.check([path]):
+                log.warning("%s", warning)
             return self._make_context(read(path))
+        except modes.Exposed as error:
+            raise CertificateError(str(error)) from None
         except FileNotFoundError:
             raise CertificateError(
                 f"there is no {path}; `birthkey ca init` and `birthkey ca issue NAME` make it,"

@@ -57,6 +57,12 @@ class TestTrouble:
         assert "`birthkey init` makes it" in sentence
         assert not nothing.home.exists()
 
+    @pytest.mark.parametrize("command", ["serve", "devices"])
+    def test_home_that_cannot_be_looked_into(self, tmp_path: Path, command: str) -> None:
+        sentence = Command(tmp_path / ("x" * 300)).fails(command)
+        assert sentence.startswith(f"cannot read {tmp_path}/")
+        assert sentence.endswith(": File name too long")
+
     @pytest.mark.parametrize("command", ["serve", "devices", "messages", "audit"])
     def test_damaged_registry(self, birthkey: Command, command: str) -> None:
         for path in birthkey.home.glob("registry.sqlite3*"):
@@ -160,6 +166,34 @@ class TestServe:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             sentence = birthkey.fails("serve", "--listen", address)
         assert sentence.startswith(f"cannot listen on {address}: ")
+
+
+class TestWhoElseMay:
+    @pytest.mark.parametrize(
+        ("name", "mode", "what"),
+        [
+            ("server.key", 0o606, "server.key: chmod o-w "),
+            ("registry.sqlite3", 0o666, "registry.sqlite3: chmod o-w "),
+            (".", 0o777, ", and exchange what is in it: chmod o-w "),
+        ],
+    )
+    def test_nothing_that_others_may_write_is_trusted(
+        self, birthkey: Command, name: str, mode: int, what: str
+    ) -> None:
+        (birthkey.home / name).chmod(mode)
+        sentence = birthkey.fails("serve", "--listen", "127.0.0.1:0")
+        assert sentence.startswith(f"everyone on this computer may write {birthkey.home}")
+        assert what in sentence
+
+    @pytest.mark.parametrize("name", ["server.key", "registry.sqlite3"])
+    def test_warns_of_what_others_may_read(self, birthkey: Command, name: str) -> None:
+        path = birthkey.home / name
+        path.chmod(0o644)
+        with running("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0") as process:
+            assert process.log_line() == (
+                f"WARNING everyone on this computer may read {path}: chmod 600 {path}"
+            )
+            assert process.line().startswith("listening on ")
 
 
 def ask_over_tls(address: str, trusted: Path, frame: bytes) -> bytes:
