@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, select
+from sqlalchemy import URL, ColumnElement, select, tuple_
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 from birthkey_host import claims, commands, life, recording
 from birthkey_host.enrolment import Policy
@@ -48,6 +49,11 @@ log = logging.getLogger(__name__)
 
 DAY = 86400.0
 QUOTA = 1_000_000
+
+PAGE = 5000
+"""Rows that are read at a time of what may have very many."""
+
+Row = TypeVar("Row", bound=Base)
 
 
 class Registry:
@@ -221,13 +227,56 @@ class Registry:
 
     def claims(self) -> list[Claim]:
         """The claim codes that were issued, the oldest first."""
-        with self._transaction(self._read) as session:
-            return list(session.scalars(select(Claim).order_by(Claim.issued, Claim.sha256)))
+        return list(self.each_claim())
 
     def bad_keys(self) -> list[BadKey]:
         """The keys that people put on the list; `bad_keys.PUBLISHED` are on it anyway."""
-        with self._transaction(self._read) as session:
-            return list(session.scalars(select(BadKey).order_by(BadKey.added)))
+        return list(self.each_bad_key())
+
+    # The same, as many as there may be: a page at a time, each in a transaction of its own.
+
+    def each_device(self) -> Iterator[Device]:
+        """As `devices`."""
+        return self._pages(Device, [Device.created, Device.device_id])
+
+    def each_approval(self) -> Iterator[Approval]:
+        """As `approvals`."""
+        return self._pages(Approval, [Approval.approved, Approval.device_id])
+
+    def each_event(self, device_id: bytes | None = None) -> Iterator[Event]:
+        """As `events`."""
+        chosen = [] if device_id is None else [Event.device_id == device_id]
+        return self._pages(Event, [Event.number], *chosen)
+
+    def each_command(self, device_id: bytes) -> Iterator[StoredCommand]:
+        """As `commands`."""
+        return self._pages(StoredCommand, [StoredCommand.id], StoredCommand.device_id == device_id)
+
+    def each_claim(self) -> Iterator[Claim]:
+        """As `claims`."""
+        return self._pages(Claim, [Claim.issued, Claim.sha256])
+
+    def each_bad_key(self) -> Iterator[BadKey]:
+        """As `bad_keys`."""
+        return self._pages(BadKey, [BadKey.added, BadKey.thumbprint])
+
+    def _pages(
+        self,
+        kind: type[Row],
+        key: Sequence[InstrumentedAttribute[Any]],
+        *chosen: ColumnElement[bool],
+    ) -> Iterator[Row]:
+        """The chosen rows in the order of `key`, which no two of them share."""
+        query = select(kind).where(*chosen).order_by(*key).limit(PAGE)
+        page = query
+        while True:
+            with self._transaction(self._read) as session:
+                rows = list(session.scalars(page))
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            last = tuple(getattr(rows[-1], column.key) for column in key)
+            page = query.where(tuple_(*key) > last)
 
     def replaced_by(self, device_id: bytes) -> bytes | None:
         """The id of the birth key that took this device's place, or will once it is seen."""

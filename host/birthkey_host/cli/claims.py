@@ -73,12 +73,11 @@ def listed(context: typer.Context) -> None:
     place: Place = context.obj
     now = time.time()
     with place.open_registry() as registry:
-        rows = registry.claims()
-    cells = [
-        (claims.name(row.sha256).hex(), row.label or "-", moment(row.issued), *_state(row, now))
-        for row in rows
-    ]
-    table(("claim", "label", "issued", "state", "when", "device"), cells)
+        cells = (
+            (claims.name(row.sha256).hex(), row.label or "-", moment(row.issued), *_state(row, now))
+            for row in registry.each_claim()
+        )
+        table(("claim", "label", "issued", "state", "when", "device"), cells)
 
 
 @app.command("remove")

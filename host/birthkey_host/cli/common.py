@@ -8,16 +8,16 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from birthkey_host.cli.drawing import draw
 from birthkey_host.cli.lazy import Failure
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, Registry, RegistryError
@@ -173,13 +173,13 @@ def _escape(character: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for a person at a terminal; else lines of cells with tabs between them."""
+    """A table for a person at a terminal; else lines of cells with tabs between them.
+
+    What `rows` yields is printed as it comes, and not kept.
+    """
     console = Console()
-    if not console.is_terminal:  # a program reads it
-        for row in (header, *rows):
-            typer.echo("\t".join(printable(cell) for cell in row))
+    if console.is_terminal:
+        draw(console, header, ([printable(cell) for cell in row] for row in rows))
         return
-    drawn = Table(*(Column(name, overflow="fold") for name in header))  # nothing is cut off
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))  # Text: no markup is read
-    console.print(drawn)
+    for row in chain([header], rows):  # a program reads it
+        typer.echo("\t".join(printable(cell) for cell in row))
