@@ -13,7 +13,16 @@ from typing import Annotated
 import typer
 
 from birthkey_host.ca import Authority, CaError, KeyFile, Role
-from birthkey_host.certificates import Name, common_name, fingerprint, names_of, parse_names
+from birthkey_host.certificates import (
+    Name,
+    allowed_by,
+    common_name,
+    fingerprint,
+    listed,
+    names_of,
+    parse_allowed,
+    parse_names,
+)
 from birthkey_host.cli.common import Place, fail, printable
 from birthkey_host.key_files import read
 
@@ -31,6 +40,15 @@ PasswordFile = Annotated[
     ),
 ]
 
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="A domain or network that it signs for, and no others; may be given again.",
+    ),
+]
+
 
 @app.command("init")
 def init(
@@ -38,16 +56,22 @@ def init(
     encrypt: Annotated[
         bool, typer.Option("--encrypt", help="Encrypt the CA's key with a password.")
     ] = False,
+    names: Allowed = None,
     password_file: PasswordFile = None,
 ) -> None:
     """Make the CA, once.
 
     With --encrypt, or if a password is given in a file or in the environment, its key is encrypted.
+
+    With --name example.com or --name 192.0.2.0/24 its certificate says that it signs for names and
+    addresses in there alone. Browsers, OpenSSL and Python keep to that; mbed TLS, and so a board,
+    does not look at it.
     """
+    allowed = _allowed(names)
     password = _Password(password_file)
     ca = Authority(context.obj.home)
     try:
-        made = ca.create(password.new if encrypt or password.given else _no_password)
+        made = ca.create(password.new if encrypt or password.given else _no_password, allowed)
     finally:
         _notes(ca)
     _describe(Role.CURRENT, made)
@@ -84,10 +108,10 @@ def issue(
         before = _names_now(ca)
         made = ca.issue(wanted, password.existing)
         password.say_if_unused()
-    typer.echo(f"{ca.server_path} is for {_joined(wanted)}")
+    typer.echo(f"{ca.server_path} is for {listed(wanted)}")
     typer.echo("A running server takes it for its next connection, without a restart.")
     if lost := [name for name in before if name not in names_of(made)]:
-        typer.echo(f"It is no longer for {_joined(lost)}: boards that connect there refuse it.")
+        typer.echo(f"It is no longer for {listed(lost)}: boards that connect there refuse it.")
 
 
 @app.command("rotate")
@@ -106,11 +130,16 @@ def rotate(
             help="Whether to encrypt the next CA's key; else it is done as with the current one.",
         ),
     ] = None,
+    names: Allowed = None,
+    any_name: Annotated[
+        bool, typer.Option("--any-name", help="The next CA signs for any name, unlike the current.")
+    ] = False,
     password_file: PasswordFile = None,
 ) -> None:
     """Go to another CA, in three steps, so that no board is locked out.
 
-    First: `rotate` makes the next CA. ca.pem has both then, and the current one still signs. Give
+    First: `rotate` makes the next CA, which signs for what the current one does, unless --name or
+    --any-name says otherwise. ca.pem has both then, and the current one still signs. Give
     ca.pem to every board: one that lacks it cannot connect any more after the second step.
 
     Second: `rotate --switch`, when every board has it. The server's certificate is made again for
@@ -128,6 +157,9 @@ def rotate(
     """
     if (switch and finish) or ((switch or finish) and encrypt is not None):
         fail("the three steps are taken one by one, and --encrypt belongs to the first", code=2)
+    if (names and any_name) or ((names or any_name) and (switch or finish)):
+        fail("--name or --any-name, one of them, belongs to the first of the three steps", code=2)
+    allowed = [] if any_name else _allowed(names) if names else None
     if password_file is not None and (finish or encrypt is False):
         fail(f"{'--finish' if finish else '--no-encrypt'} takes no password", code=2)
     password = _Password(password_file)
@@ -137,13 +169,19 @@ def rotate(
         elif finish:
             _finish(ca)
         else:
-            _begin(ca, password, encrypt, context.obj)
+            _begin(ca, password, encrypt, allowed, context.obj)
 
 
-def _begin(ca: Authority, password: _Password, encrypt: bool | None, place: Place) -> None:
+def _begin(
+    ca: Authority,
+    password: _Password,
+    encrypt: bool | None,
+    allowed: Sequence[Name] | None,
+    place: Place,
+) -> None:
     if encrypt is None:
         encrypt = password.given or ca.load(Role.CURRENT).encrypted
-    _describe(Role.NEXT, ca.begin(password.new if encrypt else _no_password))
+    _describe(Role.NEXT, ca.begin(password.new if encrypt else _no_password, allowed))
     typer.echo()
     typer.echo(f"{ca.bundle} has both CAs now, and the current one still signs.")
     typer.echo(f"Keep a new copy of {ca.folder}, and give ca.pem to every board.")
@@ -157,7 +195,7 @@ def _switch(ca: Authority, password: _Password, place: Place) -> None:
     if made is None:
         typer.echo(f"There is no {ca.server_path} yet: {place.birthkey} ca issue NAME")
     else:
-        typer.echo(f"{ca.server_path} was made again, for {_joined(names_of(made))}.")
+        typer.echo(f"{ca.server_path} was made again, for {listed(names_of(made))}.")
         typer.echo("A running server takes it for its next connection; copy it to other servers.")
     typer.echo(f"When every server has it: {place.birthkey} ca rotate --finish")
 
@@ -201,7 +239,7 @@ def _show_server(ca: Authority, place: Place) -> None:
     if server is None:
         _line(ca.server_path.name, place.hint("none yet; `birthkey ca issue NAME` makes it"))
         return
-    _line(ca.server_path.name, _joined(names_of(server.certificate)) or "for no name")
+    _line(ca.server_path.name, listed(names_of(server.certificate)) or "for no name")
     _line("sha256", fingerprint(server.certificate))
     issuer = common_name(server.certificate.issuer) or "-"
     _line("signed by", issuer + (f", {server.signed_by}" if server.signed_by else ""))
@@ -214,6 +252,8 @@ def _describe(role: Role, file: KeyFile) -> None:
     _line(role, common_name(file.certificate.subject))
     _line("sha256", fingerprint(file.certificate))
     _line("key", "encrypted" if file.encrypted else "not encrypted")
+    if allowed := allowed_by(file.certificate):
+        _line("signs for", f"{listed(allowed)} and no others")
 
 
 def _line(name: str, text: str) -> None:
@@ -224,8 +264,11 @@ def _warn(sentence: str) -> None:
     typer.echo(printable(f"warning: {sentence}"), err=True)
 
 
-def _joined(names: Sequence[Name]) -> str:
-    return ", ".join(str(name.value) for name in names)
+def _allowed(names: Sequence[str] | None) -> list[Name]:
+    try:
+        return parse_allowed(names or ())
+    except CaError as error:
+        fail(str(error), code=2)
 
 
 def _names_now(ca: Authority) -> list[Name]:

@@ -380,3 +380,81 @@ class TestShow:
         ca = with_ca(nothing)
         ca.server_path.write_bytes(issue_elsewhere(another_authority("\x1b[31m"), "a").pem)
         assert "\x1b" not in nothing.run("ca", "show").output
+
+
+class TestNames:
+    """A CA for some names alone, and what becomes of that in a rotation."""
+
+    LIMITS = "signs for  example.com, 192.0.2.0/24 and no others"
+
+    @pytest.fixture
+    def limited(self, nothing: Command) -> Command:
+        said = nothing("ca", "init", "--name", "Example.com", "--name", "192.0.2.0/24")
+        assert self.LIMITS in said.splitlines()
+        return nothing
+
+    def test_are_all_that_it_signs_for(self, limited: Command) -> None:
+        assert self.LIMITS in limited("ca", "show").splitlines()
+        assert limited.fails("ca", "issue", "iot.example.com", "iot.example.org") == (
+            "this CA signs for example.com, 192.0.2.0/24 and what is in there, and iot.example.org"
+            " is not: `birthkey ca rotate --name NAME` goes to one that does"
+        )
+        assert not (limited.home / "tls.pem").exists()
+        limited("ca", "issue", "iot.example.com", "192.0.2.7")
+        assert "verifies   yes" in limited("ca", "show")
+
+    def test_stay_in_a_rotation(self, limited: Command) -> None:
+        limited("ca", "issue", "192.0.2.7")
+        for step in ([], ["--switch"], ["--finish"]):
+            limited("ca", "rotate", *step)
+        said = limited("ca", "show")
+        assert self.LIMITS in said.splitlines()
+        assert "verifies   yes" in said
+
+    @pytest.mark.parametrize(
+        ("options", "line"),
+        [
+            (["--name", "example.org", "--name", "example.com"],
+             "signs for  example.org, example.com and no others"),
+            (["--any-name"], None),
+        ],
+    )  # fmt: skip
+    def test_change_in_a_rotation(
+        self, limited: Command, options: list[str], line: str | None
+    ) -> None:
+        limited("ca", "issue", "iot.example.com")
+        said = limited("ca", "rotate", *options)
+        limited("ca", "rotate", "--switch")
+        limited("ca", "rotate", "--finish")
+        assert [each for each in said.splitlines() if each.startswith("signs")] == (
+            [line] if line else []
+        )
+        limited("ca", "issue", "iot.example.org")
+
+    def test_rotation_that_would_lock_the_server_out_does_not_begin(self, limited: Command) -> None:
+        limited("ca", "issue", "iot.example.com", "192.0.2.7")
+        assert limited.fails("ca", "rotate", "--name", "example.com") == (
+            f"the next CA would not sign for 192.0.2.7, which {limited.home}/tls.pem is for: name"
+            " them, or their domain, too"
+        )
+        assert not (limited.home / "ca/next.pem").exists()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--name", "a.example", "--any-name"],
+            ["--switch", "--name", "a.example"],
+            ["--finish", "--any-name"],
+        ],
+        ids=" ".join,
+    )
+    def test_belong_to_the_first_step(self, limited: Command, options: list[str]) -> None:
+        sentence = limited.fails("ca", "rotate", *options, code=2)
+        assert sentence == (
+            "--name or --any-name, one of them, belongs to the first of the three steps"
+        )
+
+    def test_that_are_none(self, nothing: Command) -> None:
+        sentence = nothing.fails("ca", "init", "--name", "*.example.com", code=2)
+        assert sentence.startswith("'*.example.com': leave out the *., ")
+        assert not nothing.home.exists()
