@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import URL, ColumnElement, select, tuple_
+from sqlalchemy import URL, ColumnElement, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
-from birthkey_host import claims, commands, life, recording
+from birthkey_host import claims, commands, life, paging, recording
 from birthkey_host.enrolment import Policy
 from birthkey_host.message import Reason
 from birthkey_host.schema import (
@@ -49,11 +49,6 @@ log = logging.getLogger(__name__)
 
 DAY = 86400.0
 QUOTA = 1_000_000
-
-PAGE = 5000
-"""Rows that are read at a time of what may have very many."""
-
-Row = TypeVar("Row", bound=Base)
 
 
 class Registry:
@@ -262,21 +257,11 @@ class Registry:
 
     def _pages(
         self,
-        kind: type[Row],
+        kind: type[paging.Row],
         key: Sequence[InstrumentedAttribute[Any]],
         *chosen: ColumnElement[bool],
-    ) -> Iterator[Row]:
-        """The chosen rows in the order of `key`, which no two of them share."""
-        query = select(kind).where(*chosen).order_by(*key).limit(PAGE)
-        page = query
-        while True:
-            with self._transaction(self._read) as session:
-                rows = list(session.scalars(page))
-            yield from rows
-            if len(rows) < PAGE:
-                return
-            last = tuple(getattr(rows[-1], column.key) for column in key)
-            page = query.where(tuple_(*key) > last)
+    ) -> Iterator[paging.Row]:
+        return paging.pages(lambda: self._transaction(self._read), kind, key, *chosen)
 
     def replaced_by(self, device_id: bytes) -> bytes | None:
         """The id of the birth key that took this device's place, or will once it is seen."""

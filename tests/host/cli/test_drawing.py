@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from birthkey_host import registry as registry_module
+from birthkey_host import paging
 from birthkey_host.cli import drawing
 from birthkey_host.cli.drawing import draw, fitted
 from birthkey_host.reference_device import ReferenceDevice
@@ -131,7 +131,7 @@ def test_no_column_vanishes(room: int) -> None:
 class TestPages:
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(registry_module, "PAGE", 3)
+        monkeypatch.setattr(paging, "PAGE", 3)
 
     @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 6, 7])
     def test_devices_and_approvals_made_at_one_time(
@@ -207,7 +207,7 @@ class TestLists:
         arguments: list[str],
         at_terminal: bool,
     ) -> None:
-        monkeypatch.setattr(registry_module, "PAGE", 1)
+        monkeypatch.setattr(paging, "PAGE", 1)
         monkeypatch.setattr(drawing, "PIECE", 1)
         pages = Registry._pages
 
