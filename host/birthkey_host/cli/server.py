@@ -180,7 +180,8 @@ def serve(
     key = place.server_key()
     listeners: list[Listener] = [(*plain, None)]
     if tls or require_tls:
-        listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
+        path = certificate or place.home / "tls.pem"
+        listeners.append((*secure, _certificate(path, clients, place)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=quota) as registry:
         database = [] if registry.path is None else modes.sqlite_files(registry.path)
@@ -203,9 +204,9 @@ def _client_certificates(when: str) -> ClientCertificates:
         )
 
 
-def _certificate(path: Path, clients: ClientCertificates) -> CertificateFile:
+def _certificate(path: Path, clients: ClientCertificates, place: Place) -> CertificateFile:
     try:
-        return CertificateFile(path, partial(make_context, clients=clients))
+        return CertificateFile(path, partial(make_context, clients=clients), hint=place.hint)
     except CertificateError as error:
         fail(str(error))
 

@@ -51,10 +51,16 @@ MakeContext = Callable[[Certificate], SSL.Context]
 class CertificateFile:
     """A PEM file and the TLS settings made of it, as they are in the file at each moment."""
 
-    def __init__(self, path: Path, make_context: MakeContext) -> None:
-        """Raises `CertificateError` when there is no good certificate to begin with."""
+    def __init__(
+        self, path: Path, make_context: MakeContext, *, hint: Callable[[str], str] = str
+    ) -> None:
+        """Raises `CertificateError` when there is no good certificate to begin with.
+
+        `hint` makes the commands that a sentence quotes fit to be typed, before it is logged.
+        """
         self._path = path
         self._make_context = make_context
+        self._hint = hint
         self._stamp = _stamp(path)
         self._context = self._load()
 
@@ -72,7 +78,7 @@ class CertificateFile:
             self._context = self._load()
             log.info("took the new TLS certificate in %s", self._path)
         except CertificateError as error:
-            log.error("keeps the former TLS certificate: %s", error)
+            log.error("keeps the former TLS certificate: %s", self._hint(str(error)))
 
     def _load(self) -> SSL.Context:
         path = self._path

@@ -67,7 +67,9 @@ class TestHangUp:
             path.write_text("half a")
             process.signal(signal.SIGHUP)
             process.log_line()
-            assert process.log_line().startswith("ERROR keeps the former TLS certificate: ")
+            line = process.log_line()
+            assert line.startswith("ERROR keeps the former TLS certificate: ")
+            assert line.endswith(f"`birthkey --home {birthkey.home} ca issue NAME` makes one")
 
     def test_of_a_lost_terminal(self, birthkey: Command, board: ReferenceDevice) -> None:
         """Whoever started it closes the window: there is nowhere left to print to, either."""
