@@ -32,10 +32,10 @@ def inspect(
     """
     place: Place = context.obj
     data = _bytes(frame)
-    keys = [place.server_key()] if place.key_path.exists() else []
+    keys = [place.server_key()] if os.path.exists(place.key_path) else []
     with ExitStack() as stack:
         lookup = None
-        if place.registry_url is not None or place.registry_path.exists():
+        if place.registry_url is not None or os.path.exists(place.registry_path):
             lookup = stack.enter_context(place.open_registry()).lookup
         explanation = explain(data, keys, lookup)
     _print(explanation)
