@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.serial_link import encode
 from certificates import authority, issue, rsa2048
 from command import Command
-from processes import ask, running
+from processes import BIRTHKEY, ask, running
 from ptys import loopback_uart
 from recording import data
 from sockets import receive
@@ -181,9 +182,12 @@ class TestWhoElseMay:
         self, birthkey: Command, name: str, mode: int, what: str
     ) -> None:
         (birthkey.home / name).chmod(mode)
-        sentence = birthkey.fails("serve", "--listen", "127.0.0.1:0")
-        assert sentence.startswith(f"everyone on this computer may write {birthkey.home}")
-        assert what in sentence
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        ran = subprocess.run([BIRTHKEY, *serve], capture_output=True, text=True, timeout=20)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        home = birthkey.home
+        assert ran.stderr.startswith(f"birthkey: everyone on this computer may write {home}")
+        assert what in ran.stderr
 
     @pytest.mark.parametrize("name", ["server.key", "registry.sqlite3"])
     def test_warns_of_what_others_may_read(self, birthkey: Command, name: str) -> None:
