@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 
 SIGPIPE_EXIT = 141
@@ -27,7 +28,10 @@ class OutputLost(Exception):
 class _Output(io.FileIO):
     def write(self, data: object) -> int:
         try:
-            return super().write(data)  # type: ignore[arg-type]
+            # None: it would have to wait, because someone else has made it non-blocking.
+            while (written := super().write(data)) is None:  # type: ignore[arg-type]
+                select.select([], [self], [])
+            return written
         except OSError as error:
             raise OutputLost(error) from error
 
@@ -70,7 +74,8 @@ def confirm() -> None:
     except io.UnsupportedOperation:
         pass  # not a file of the system
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):  # a terminal, a pipe
+        # A terminal or a pipe has nothing to put on a disk, nor has every file system.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EROFS):
             raise OutputLost(error) from error
 
 

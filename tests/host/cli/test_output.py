@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -170,6 +172,23 @@ class TestEveryCommand:
                     stderr=full,
                 )
                 assert ran.returncode == code
+
+    def test_waits_for_a_slow_reader_of_a_pipe_that_does_not_wait(self, birthkey: Command) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)  # for all who have it, and so for the command
+        process = subprocess.Popen(
+            [BIRTHKEY, "--home", str(birthkey.home), "claim", "new", "--count", "4000"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+        )
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            assert select.select([pipe], [], [], 30)[0]
+            time.sleep(0.5)  # it is full by then: 132 kB do not fit
+            codes = pipe.read().split()
+        assert process.communicate()[1] == b""
+        assert process.returncode == 0
+        assert len(codes) == 4000
 
     def test_letters_that_the_terminal_lacks_are_shown_all_the_same(
         self, birthkey: Command, enrolled: ReferenceDevice
