@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,12 +31,15 @@ from birthkey_host import files
 from birthkey_host.certificates import (
     CaError,
     Name,
+    allowed_by,
     certificate_pem,
     is_from_birthkey,
     is_signed_by,
+    listed,
     make_authority,
     make_server,
     names_of,
+    outside_of,
     why_refused,
 )
 from birthkey_host.key_files import KeyFile, Secret, read
@@ -114,10 +118,11 @@ class Authority:
     ) -> None:
         self._release()
 
-    def create(self, secret: Secret) -> KeyFile:
+    def create(self, secret: Secret, allowed: Sequence[Name] = ()) -> KeyFile:
         """Make the first CA and ca.pem; not to be entered before.
 
-        `secret` gives None for a key that is not encrypted. Refuses when there is anything that
+        `secret` gives None for a key that is not encrypted; `allowed` is as for
+        `certificates.make_authority`. Refuses when there is anything that
         it could overwrite.
         """
         if self._present():
@@ -129,7 +134,9 @@ class Authority:
         if os.path.lexists(self.bundle):
             raise CaError(self._nothing())
         path = self.path(Role.CURRENT)
-        data = make_authority().pem(secret(path))  # nothing is written yet: Ctrl-C is harmless
+        data = make_authority(allowed).pem(
+            secret(path)
+        )  # nothing is written yet: Ctrl-C is harmless
         with _saving(self.folder):
             files.make_folder(self.folder)
         self._acquire()
@@ -204,15 +211,24 @@ class Authority:
             )
         return self._issue(Role.CURRENT, names, secret)
 
-    def begin(self, secret: Secret) -> KeyFile:
+    def begin(self, secret: Secret, allowed: Sequence[Name] | None = None) -> KeyFile:
         """Begin a rotation: make the next CA and put it into ca.pem.
 
-        `secret` gives None for a key that is not encrypted.
+        `secret` gives None for a key that is not encrypted; `allowed` is as for
+        `certificates.make_authority`, and None for what the current CA signs for.
         """
         self._need(Phase.ONE)
         self._refuse_readers()
+        if allowed is None:
+            allowed = allowed_by(self.load(Role.CURRENT).certificate)
+        file = self._server_file()
+        if file is not None and (lost := outside_of(allowed, names_of(file.certificate))):
+            raise CaError(
+                f"the next CA would not sign for {listed(lost)}, which {self.server_path} is for:"
+                " name them, or their domain, too"
+            )
         path = self.path(Role.NEXT)
-        data = make_authority().pem(secret(path))
+        data = make_authority(allowed).pem(secret(path))
         with _saving(path):
             files.write(path, data, replace=False)
         self._derive_bundle()
@@ -319,8 +335,8 @@ class Authority:
     def _refuse_readers(self) -> None:
         if paths := self.open_to_others():
             raise CaError(
-                f"others than the owner may use {' and '.join(map(str, paths))}:"
-                f" chmod -R go= {self.folder}; and if someone had a key, go to a new CA"
+                f"others than the owner may use {' and '.join(map(str, paths))}: chmod -R go="
+                f" {shlex.quote(str(self.folder))}; and if someone had a key, go to a new CA"
             )
 
     def _nothing(self) -> str:

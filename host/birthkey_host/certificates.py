@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from birthkey_host.errors import Unable
+
 Name: TypeAlias = x509.DNSName | x509.IPAddress
 
 BEGINS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +38,7 @@ _COMMON_NAME = 64  # ub-common-name of RFC 5280
 _LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-class CaError(Exception):
+class CaError(Unable):
     """What the CA cannot do: a sentence for a person, who learns what to do about it."""
 
 
@@ -65,10 +67,13 @@ class Certified:
         )
 
 
-def make_authority() -> Certified:
-    """A new authority: self-signed, for servers' certificates only.
+def make_authority(allowed: Sequence[Name] = ()) -> Certified:
+    """A new authority: self-signed, for servers' certificates only, and not for other authorities.
 
-    Its name contains a part of its key's identifier: no two authorities share one.
+    Its name contains a part of its key's identifier: no two authorities share one. `allowed`: the
+    domains and networks in which its servers are, all if it is empty. That extension is not
+    critical, because mbed TLS, which boards have, refuses critical ones that it does not know: it
+    holds with OpenSSL and others, and a board does not look at it.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -77,18 +82,29 @@ def make_authority() -> Certified:
         _builder(name, name, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
+    if allowed:
+        builder = builder.add_extension(_constraints(allowed), critical=False)
     return Certified(builder.sign(key, hashes.SHA256()), key)
 
 
 def make_server(authority: Certified, names: Sequence[Name]) -> Certified:
     """A certificate for a server with these names, and a new key for it.
 
-    Raises CaError for more names than it has room for.
+    Raises CaError for more names than it has room for, and for what the authority may not sign.
     """
+    limits = allowed_by(authority.certificate)
+    if outside := outside_of(limits, names):
+        raise CaError(
+            f"this CA signs for {listed(limits)} and what is in there, and {listed(outside)} is"
+            " not: `birthkey ca rotate --name NAME` goes to one that does"
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     common = str(names[0].value)
-    subject = _name(common if len(common) <= _COMMON_NAME else "birthkey server")
+    # OpenSSL takes an IPv4 address in there for a host's name, which may be outside of the limits.
+    is_fit = len(common) <= _COMMON_NAME and not (limits and isinstance(names[0], x509.IPAddress))
+    subject = _name(common if is_fit else "birthkey server")
     issuer = authority.certificate
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
@@ -143,7 +159,52 @@ def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x
     )
 
 
+def _constraints(allowed: Sequence[Name]) -> x509.NameConstraints:
+    """RFC 5280 section 4.2.1.10; a kind of name that is not among `allowed` is excluded whole."""
+    versions = {name.value.version for name in allowed if isinstance(name, x509.IPAddress)}
+    excluded: list[x509.GeneralName] = [
+        x509.IPAddress(ipaddress.ip_network(everything))
+        for version, everything in ((4, "0.0.0.0/0"), (6, "::/0"))
+        if version not in versions
+    ]
+    if not any(isinstance(name, x509.DNSName) for name in allowed):
+        excluded.append(x509.DNSName(""))
+    return x509.NameConstraints(list(allowed), excluded or None)
+
+
+def outside_of(limits: Sequence[Name], names: Sequence[Name]) -> list[Name]:
+    """Those of the names that an authority with these limits may not sign for."""
+    return [name for name in names if limits and not _is_within(name, limits)]
+
+
+def _is_within(name: Name, limits: Sequence[Name]) -> bool:
+    if isinstance(name, x509.IPAddress):
+        networks = [each.value for each in limits if isinstance(each, x509.IPAddress)]
+        return any(name.value in network for network in networks)  # type: ignore[operator]
+    host = "." + name.value.removeprefix("*.")
+    domains = [each.value for each in limits if isinstance(each, x509.DNSName)]
+    return any(host.endswith("." + domain) for domain in domains)
+
+
+def listed(names: Sequence[Name]) -> str:
+    """The names in a sentence."""
+    return ", ".join(str(name.value) for name in names)
+
+
 # What certificates say.
+
+
+def allowed_by(authority: x509.Certificate) -> list[Name]:
+    """The domains and networks in which an authority's servers are; empty for all there are."""
+    try:
+        found = authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return []
+    return [
+        name
+        for name in found.permitted_subtrees or ()
+        if isinstance(name, x509.DNSName | x509.IPAddress)
+    ]
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:
@@ -222,6 +283,28 @@ def parse_names(texts: Iterable[str]) -> list[Name]:
     if not names:
         raise CaError("a server's certificate needs a name: the one that boards connect to")
     return names
+
+
+def parse_allowed(texts: Iterable[str]) -> list[Name]:
+    """Domains and networks for an authority, each once, in this order. Raises CaError.
+
+    A domain, as example.com, is for all names that end with it, and for itself; a network is as in
+    192.0.2.0/24, or a single address.
+    """
+    return list(dict.fromkeys(_parse_allowed(text) for text in texts))
+
+
+def _parse_allowed(text: str) -> Name:
+    try:
+        return x509.IPAddress(ipaddress.ip_network(text))
+    except ValueError:
+        if "/" in text:
+            raise CaError(
+                f"{_quoted(text)} is no network: give its first address, as in 192.0.2.0/24"
+            ) from None
+    if text.startswith("*."):
+        raise CaError(f"{_quoted(text)}: leave out the *., names below a domain are allowed anyway")
+    return x509.DNSName(_dns_name(text))
 
 
 def _parse(text: str) -> Name:

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from birthkey_host import events
-from birthkey_host.schema import Action, Claim, Device
+from birthkey_host.schema import Action, Claim, Device, RegistryError
 
 SIZE = 16
 """Bytes of a code."""
+
+NAME = 8
+"""Bytes of a code's name: the first ones of its SHA-256, which let nobody in."""
 
 
 def issue(
@@ -32,6 +38,83 @@ def issue(
     why = f"claim codes: {count}, {_named(label)}"
     events.append(session, at=now, who=who, action=Action.ISSUED, device_id=None, why=why)
     return codes
+
+
+def name(sha256: bytes) -> bytes:
+    """What a code is listed under, 8 bytes; the code itself is known to nobody here."""
+    return sha256[:NAME]
+
+
+def remove(
+    session: Session, chosen: Sequence[bytes], *, who: str, why: str, now: float
+) -> list[Claim]:
+    """Make codes useless that no board has spent: by their names of 8 bytes, or the codes of 16.
+
+    All of them or none: raises RegistryError for one that is spent or not known.
+    """
+    removed: dict[bytes, Claim] = {}
+    for each in chosen:
+        shown = each.hex() if len(each) == NAME else "this code"
+        claim = _named_so(session, each)
+        if claim is None:
+            raise RegistryError(f"there is no {shown}; `birthkey claim list` lists what there is")
+        if claim.spent is not None:
+            raise RegistryError(
+                f"{shown} is spent and lets nobody in any more; it stays on the list as the way in"
+                " of its device"
+            )
+        removed[claim.sha256] = claim
+    for claim in removed.values():
+        session.delete(claim)
+    _removed(session, len(removed), "by name", who, why, now)
+    return list(removed.values())
+
+
+def remove_label(session: Session, label: str, *, who: str, why: str, now: float) -> int:
+    """Make the codes with this label useless that no board has spent; their number."""
+    count = _delete(session, Claim.label == label)
+    _removed(session, count, _named(label), who, why, now)
+    return count
+
+
+def remove_expired(session: Session, *, who: str, why: str, now: float) -> int:
+    """Remove the codes that expired before a board spent them; their number."""
+    count = _delete(session, Claim.expires <= now)
+    _removed(session, count, "expired", who, why, now)
+    return count
+
+
+def withdraw(session: Session, codes: Sequence[bytes], *, who: str, now: float) -> int:
+    """Make those of the codes useless that no board has spent: nobody was told them; how many."""
+    digests = [_digest(code) for code in codes]
+    count = sum(
+        _delete(session, Claim.sha256.in_(digests[at : at + 500]))  # databases bound a statement
+        for at in range(0, len(digests), 500)
+    )
+    _removed(session, count, "could not be printed", who, "", now)
+    return count
+
+
+def _delete(session: Session, which: ColumnElement[bool]) -> int:
+    result = session.execute(delete_from(Claim).where(Claim.spent.is_(None), which))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _removed(session: Session, count: int, what: str, who: str, why: str, now: float) -> None:
+    if count:
+        fact = f"claim codes: {count}, {what}"
+        why = f"{fact}; {why}" if why else fact
+        events.append(session, at=now, who=who, action=Action.REMOVED, device_id=None, why=why)
+
+
+def _named_so(session: Session, name_or_code: bytes) -> Claim | None:
+    """The code of that name, locked."""
+    if len(name_or_code) != NAME:
+        return _claim(session, name_or_code)
+    above = name_or_code + b"\xff" * (32 - NAME)
+    row = select(Claim).where(Claim.sha256.between(name_or_code, above)).with_for_update()
+    return session.scalars(row).first()
 
 
 def is_valid(session: Session, code: bytes | None, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""The one error for a frame that is not believed."""
+"""The error for a frame that is not believed, and the one for what a person asks in vain."""
 
 from __future__ import annotations
 
@@ -18,3 +18,7 @@ class FrameError(ValueError):
         super().__init__(f"{layer}: {reason}")
         self.layer: Layer = layer
         self.reason = reason
+
+
+class Unable(Exception):
+    """What cannot be done; the text is a sentence for the person who asked, and says what to do."""

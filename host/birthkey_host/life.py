@@ -284,8 +284,8 @@ def _known(session: Session, device_id: bytes) -> Device:
     if device is None:
         if session.get(Approval, device_id) is not None:
             raise RegistryError(
-                "it was not seen yet: `birthkey delete` takes its approval back, and `birthkey"
-                " bad-key add` keeps a key out for ever"
+                f"it was not seen yet: `birthkey delete {device_id.hex()}` takes its approval back,"
+                " and `birthkey bad-key add KEY` keeps a key out for ever"
             )
         raise RegistryError(f"there is no device {device_id.hex()}; `birthkey devices` lists them")
     return device

@@ -8,16 +8,19 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from sqlalchemy import URL, select
+from sqlalchemy import URL, ColumnElement, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
-from birthkey_host import claims, commands, life, recording, waiting
+from birthkey_host import claims, commands, life, paging, recording, waiting
 from birthkey_host.enrolment import Policy
 from birthkey_host.message import Reason
 from birthkey_host.recording import Terms
@@ -96,11 +99,16 @@ class Registry:
         """Close every connection."""
         self._engine.dispose()
 
+    @property
+    def path(self) -> Path | None:
+        """The file that SQLite keeps it in; None for another database."""
+        return sqlite_file(self._engine)
+
     # The database as a whole.
 
     def create(self) -> None:
         """Make the tables in an empty database."""
-        if (path := sqlite_file(self._engine)) is not None:
+        if (path := self.path) is not None:
             try:
                 path.touch(mode=0o600)  # what boards report is nobody else's business
             except OSError as error:
@@ -112,11 +120,17 @@ class Registry:
             Base.metadata.create_all(connection)
             session.add(Meta(number=1, version=VERSION))
 
+    def exists(self) -> bool:
+        """Whether there is a registry, of any version; an empty database is none."""
+        if self.path is not None and not os.path.exists(self.path):
+            return False
+        with self._transaction(self._read) as session:
+            return self._engine.dialect.has_table(session.connection(), Meta.__tablename__)
+
     def check(self) -> None:
         """Refuse a database that is missing, damaged or of another version."""
-        path = sqlite_file(self._engine)
-        if path is not None and not path.is_file():
-            raise RegistryError(f"there is no registry at {path}")
+        if self.path is not None and not os.path.isfile(self.path):
+            raise RegistryError(f"there is no registry at {self.path}")
         with self._transaction(self._read) as session:
             if not self._engine.dialect.has_table(session.connection(), Meta.__tablename__):
                 raise RegistryError(f"{self._engine.url} is no birthkey registry")
@@ -225,13 +239,46 @@ class Registry:
 
     def claims(self) -> list[Claim]:
         """The claim codes that were issued, the oldest first."""
-        with self._transaction(self._read) as session:
-            return list(session.scalars(select(Claim).order_by(Claim.issued, Claim.sha256)))
+        return list(self.each_claim())
 
     def bad_keys(self) -> list[BadKey]:
         """The keys that people put on the list; `bad_keys.PUBLISHED` are on it anyway."""
-        with self._transaction(self._read) as session:
-            return list(session.scalars(select(BadKey).order_by(BadKey.added)))
+        return list(self.each_bad_key())
+
+    # The same, as many as there may be: a page at a time, each in a transaction of its own.
+
+    def each_device(self) -> Iterator[Device]:
+        """As `devices`."""
+        return self._pages(Device, [Device.created, Device.device_id])
+
+    def each_approval(self) -> Iterator[Approval]:
+        """As `approvals`."""
+        return self._pages(Approval, [Approval.approved, Approval.device_id])
+
+    def each_event(self, device_id: bytes | None = None) -> Iterator[Event]:
+        """As `events`."""
+        chosen = [] if device_id is None else [Event.device_id == device_id]
+        return self._pages(Event, [Event.number], *chosen)
+
+    def each_command(self, device_id: bytes) -> Iterator[StoredCommand]:
+        """As `commands`."""
+        return self._pages(StoredCommand, [StoredCommand.id], StoredCommand.device_id == device_id)
+
+    def each_claim(self) -> Iterator[Claim]:
+        """As `claims`."""
+        return self._pages(Claim, [Claim.issued, Claim.sha256])
+
+    def each_bad_key(self) -> Iterator[BadKey]:
+        """As `bad_keys`."""
+        return self._pages(BadKey, [BadKey.added, BadKey.thumbprint])
+
+    def _pages(
+        self,
+        kind: type[paging.Row],
+        key: Sequence[InstrumentedAttribute[Any]],
+        *chosen: ColumnElement[bool],
+    ) -> Iterator[paging.Row]:
+        return paging.pages(lambda: self._transaction(self._read), kind, key, *chosen)
 
     def replaced_by(self, device_id: bytes) -> bytes | None:
         """The id of the birth key that took this device's place, or will once it is seen."""
@@ -333,6 +380,28 @@ class Registry:
         """Make claim codes of 16 bytes, which nobody can ask for again."""
         with self._transaction(self._write) as session:
             return claims.issue(session, count, label=label, expires=expires, who=who, now=now)
+
+    def remove_claims(
+        self, chosen: Sequence[bytes], *, who: str, why: str, now: float
+    ) -> list[Claim]:
+        """Make unspent codes useless, by `claims.name` or the codes themselves; all or none."""
+        with self._transaction(self._write) as session:
+            return claims.remove(session, chosen, who=who, why=why, now=now)
+
+    def remove_claims_labelled(self, label: str, *, who: str, why: str, now: float) -> int:
+        """Make the unspent codes with this label useless; their number."""
+        with self._transaction(self._write) as session:
+            return claims.remove_label(session, label, who=who, why=why, now=now)
+
+    def remove_claims_expired(self, *, who: str, why: str, now: float) -> int:
+        """Remove the codes that expired unspent; their number."""
+        with self._transaction(self._write) as session:
+            return claims.remove_expired(session, who=who, why=why, now=now)
+
+    def withdraw_claims(self, codes: Sequence[bytes], *, who: str, now: float) -> int:
+        """Make those of these codes useless that are not spent: they were not shown; how many."""
+        with self._transaction(self._write) as session:
+            return claims.withdraw(session, codes, who=who, now=now)
 
     def ban(self, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
         """Put a key on the list of bad ones, and revoke the device that has it, if one has."""

@@ -30,6 +30,7 @@ from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
 
 from birthkey_host import origins
+from birthkey_host.errors import Unable
 
 VERSION = 4
 """Raised with every change of the tables."""
@@ -41,7 +42,7 @@ IMMEDIATE = "birthkey_immediate"
 """Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
 
 
-class RegistryError(Exception):
+class RegistryError(Unable):
     """The registry cannot do it; the text is a sentence for the person who asked."""
 
 
@@ -78,6 +79,7 @@ class Action(enum.StrEnum):
     PRUNED = "pruned"
     ISSUED = "issued"  # claim codes
     CLAIMED = "claimed"  # it spent a claim code
+    REMOVED = "removed"  # claim codes that no board had spent
     BANNED = "banned"  # its key is known to be bad
     COMMANDED = "commanded"
 

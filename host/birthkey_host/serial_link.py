@@ -80,15 +80,24 @@ class SerialLink:
     """Opens a serial port, and passes each frame on it with its name to `handle(frame, source)`.
 
     `handle` returns the frames that go back, none for silence; `run` calls it, one frame at a time.
+    `between` is called between two reads of the port, five times a second while the board is
+    silent.
+
     Raises SerialLinkError when the port cannot be opened, ValueError for a baud rate that it cannot
     have.
     """
 
     def __init__(
-        self, port: str, handle: Callable[[bytes, str], Sequence[bytes]], baudrate: int = 115200
+        self,
+        port: str,
+        handle: Callable[[bytes, str], Sequence[bytes]],
+        baudrate: int = 115200,
+        *,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = port
         self._handle = handle
+        self._between = between
         self._decoder = FrameDecoder()
         self._stop = threading.Event()
         self._next_mention = 1
@@ -122,6 +131,7 @@ class SerialLink:
             for frame in self._decoder.feed(data):
                 self._serve(frame)
             self._mention()
+            self._between()
 
     def stop(self) -> None:
         """Let `run` return soon; from any thread or signal handler, and for good."""

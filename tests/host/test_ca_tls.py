@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import NAMES, make, no_password
+from birthkey_host import certificates
 from birthkey_host.ca import Phase
-from birthkey_host.certificates import make_authority, make_server, parse_names
+from birthkey_host.certificates import make_authority, make_server, parse_allowed, parse_names
 from boards.emulated.unix_port import micropython
 
 BUNDLES = ("old", "both", "new")
@@ -186,3 +187,52 @@ def test_longest_certificate_reaches_mbed_tls(tmp_path: Path) -> None:
         assert by_mbed_tls(server.port, tmp_path / "ca.pem", names[-1]) == "hello"
     finally:
         server.stop()
+
+
+LIMITS = ("example.com", "127.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [("iot.example.com", None), ("127.0.0.1", None), ("iot.example.org", "permitted subtree")],
+)
+def test_names_that_the_ca_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, python: str | None
+) -> None:
+    """mbed TLS takes a CA that is limited to some names, and does not look at the limits."""
+    ca = make_authority(parse_allowed(LIMITS))
+    monkeypatch.setattr(certificates, "_is_within", lambda name, limits: True)
+    (tmp_path / "tls.pem").write_bytes(make_server(ca, parse_names([name])).pem())
+    (tmp_path / "ca.pem").write_bytes(ca.pem().partition(b"-----BEGIN PRIVATE")[0])
+    server = Server(tmp_path / "tls.pem")
+    try:
+        assert by_mbed_tls(server.port, tmp_path / "ca.pem", name) == "hello"
+        said = by_python(server.port, tmp_path / "ca.pem", name)
+        assert said == "hello" if python is None else python in said
+    finally:
+        server.stop()
+
+
+def test_mbed_tls_reads_no_ca_whose_limits_are_critical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is why they are not, although RFC 5280 would have them so."""
+    add = x509.CertificateBuilder.add_extension
+
+    def add_critical(
+        builder: x509.CertificateBuilder, extension: x509.ExtensionType, critical: bool
+    ) -> x509.CertificateBuilder:
+        return add(builder, extension, critical or isinstance(extension, x509.NameConstraints))
+
+    monkeypatch.setattr(x509.CertificateBuilder, "add_extension", add_critical)
+    ca = make_authority(parse_allowed(LIMITS))
+    path = tmp_path / "ca.der"
+    path.write_bytes(ca.certificate.public_bytes(Encoding.DER))
+    script = tmp_path / "read.py"
+    script.write_text(
+        "import sys, tls\n"
+        "context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n"
+        "context.load_verify_locations(open(sys.argv[1], 'rb').read())\n"
+    )
+    done = subprocess.run([micropython(), script, path], capture_output=True, text=True, timeout=20)
+    assert "ValueError: invalid cert" in done.stdout

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from birthkey_host import certificates
 from birthkey_host.certificates import (
     BEGINS,
     ENDS,
@@ -20,6 +22,7 @@ from birthkey_host.certificates import (
     SIZE,
     CaError,
     Certified,
+    allowed_by,
     certificate_pem,
     fingerprint,
     is_from_birthkey,
@@ -27,6 +30,7 @@ from birthkey_host.certificates import (
     make_authority,
     make_server,
     names_of,
+    parse_allowed,
     parse_names,
     why_refused,
 )
@@ -82,11 +86,12 @@ class TestAuthority:
             "Public Key Algorithm: id-ecPublicKey Public-Key: (256 bit)",
             "NIST CURVE: P-256",
             "X509v3 Basic Constraints: critical CA:TRUE, pathlen:0",
-            "X509v3 Key Usage: critical Certificate Sign ",
+            "X509v3 Key Usage: critical Certificate Sign X509v3",
+            "X509v3 Extended Key Usage: TLS Web Server Authentication ",
             f"X509v3 Subject Key Identifier: {digest.hex(':').upper()}",
         ):
             assert fact in facts
-        assert facts.count("X509v3") == 4  # the heading, and these three
+        assert facts.count("X509v3") == 5  # the heading, and these four
         assert facts.count("Signature Algorithm: ecdsa-with-SHA256") == 2
 
     def test_two_are_never_called_the_same(self, authority: Certified) -> None:
@@ -94,6 +99,113 @@ class TestAuthority:
 
     def test_openssl_takes_it(self, pems: tuple[Path, Path]) -> None:
         assert openssl("verify", "-x509_strict", "-CAfile", pems[0], pems[0]).returncode == 0
+
+    @pytest.mark.parametrize("purpose", ["sslclient", "smimesign"])
+    def test_what_it_signs_is_for_no_other_purpose(
+        self, authority: Certified, tmp_path: Path, purpose: str
+    ) -> None:
+        """Not even when the certificate below it does not say what it is for."""
+        paths = tmp_path / "ca.pem", tmp_path / "other.pem"
+        paths[0].write_bytes(certificate_pem(authority.certificate))
+        key = ec.generate_private_key(ec.SECP256R1())
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+        subject = authority.certificate.subject
+        made = (
+            certificates._builder(certificates._name("a.example"), subject, key)
+            .add_extension(certificates._usage(digital_signature=True), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example")]), critical=False)
+            .add_extension(above, critical=False)
+            .sign(authority.key, hashes.SHA256())
+        )
+        paths[1].write_bytes(certificate_pem(made))
+        assert verifies(*paths)
+        assert not verifies(*paths, "-purpose", purpose)
+
+
+class TestNameConstraints:
+    @pytest.mark.parametrize(
+        ("limits", "name", "good"),
+        [
+            (["example.com"], "example.com", True),
+            (["example.com"], "iot.example.com", True),
+            (["example.com"], "a.b.example.com", True),
+            (["example.com"], "*.example.com", True),
+            (["example.com"], "*.pumps.example.com", True),
+            (["example.com"], "notexample.com", False),
+            (["example.com"], "*.com.example", False),
+            (["example.com"], "example.com.evil.example", False),
+            (["example.com"], "192.0.2.7", False),
+            (["example.com"], "2001:db8::7", False),
+            (["192.0.2.0/24"], "192.0.2.7", True),
+            (["192.0.2.7"], "192.0.2.7", True),
+            (["192.0.2.7"], "192.0.2.8", False),
+            (["192.0.2.0/24"], "192.0.3.7", False),
+            (["192.0.2.0/24"], "2001:db8::7", False),
+            (["192.0.2.0/24"], "iot.example.com", False),
+            (["2001:db8::/32"], "2001:db8::7", True),
+            (["2001:db8::/32"], "2001:db9::7", False),
+            (["2001:db8::/32"], "192.0.2.7", False),
+            (["example.com", "192.0.2.0/24", "example.org"], "a.example.org", True),
+            (["example.com", "192.0.2.0/24", "example.org"], "192.0.2.1", True),
+            (["example.com", "192.0.2.0/24", "example.org"], "example.net", False),
+            (["localhost"], "localhost", True),
+        ],
+        ids=str,
+    )
+    def test_names(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        limits: list[str],
+        name: str,
+        good: bool,
+    ) -> None:
+        """What we sign, and what OpenSSL and another implementation make of it if we do."""
+        ca, names = make_authority(parse_allowed(limits)), parse_names([name])
+        if good:
+            make_server(ca, names)
+        else:
+            sentence = r"^this CA signs for .* is not: `birthkey ca rotate --name NAME` goes to one"
+            with pytest.raises(CaError, match=sentence):
+                make_server(ca, names)
+        monkeypatch.setattr(certificates, "_is_within", lambda name, limits: True)
+        made = make_server(ca, names).certificate
+        paths = tmp_path / "ca.pem", tmp_path / "server.pem"
+        paths[0].write_bytes(certificate_pem(ca.certificate))
+        paths[1].write_bytes(certificate_pem(made))
+        assert verifies(*paths) is good
+        assert (why_refused(made, [ca.certificate]) is None) is good
+
+    def test_one_name_outside_is_enough(self) -> None:
+        ca = make_authority(parse_allowed(["example.com"]))
+        with pytest.raises(CaError, match=r"^this CA signs for example.com .*, and a.example is"):
+            make_server(ca, parse_names(["iot.example.com", "a.example"]))
+
+    def test_is_read_back(self) -> None:
+        limits = parse_allowed(["Example.com", "192.0.2.0/24", "::1", "example.COM"])
+        assert [str(each.value) for each in limits] == ["example.com", "192.0.2.0/24", "::1/128"]
+        assert allowed_by(make_authority(limits).certificate) == limits
+        assert allowed_by(make_authority().certificate) == []
+
+    def test_is_not_critical(self) -> None:
+        """mbed TLS refuses critical extensions that it does not know: `test_ca_tls` shows it."""
+        made = make_authority(parse_allowed(["example.com"])).certificate
+        assert not made.extensions.get_extension_for_class(x509.NameConstraints).critical
+
+    @pytest.mark.parametrize(
+        ("typed", "sentence"),
+        [
+            ("192.0.2.7/24", "is no network: give its first address"),
+            ("example.com/24", "is no network"),
+            ("*.example.com", r"leave out the \*\., names below a domain are allowed anyway"),
+            (".example.com", "is no host name"),
+            ("", "is no host name"),
+            ("192.0.2", "looks like an IP address"),
+        ],
+    )
+    def test_what_is_none(self, typed: str, sentence: str) -> None:
+        with pytest.raises(CaError, match=sentence):
+            parse_allowed(["good.example", typed])
 
 
 class TestServer:

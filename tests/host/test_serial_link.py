@@ -136,6 +136,20 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_a_silent_board_keeps_nothing_else_waiting() -> None:
+    with loopback_uart() as (_, port):
+        calls: list[float] = []
+
+        def between() -> None:
+            calls.append(time.monotonic())
+            if len(calls) == 3:
+                link.stop()
+
+        with SerialLink(port, lambda frame, source: [], between=between) as link:
+            link.run()
+    assert len(calls) == 3
+
+
 def test_a_frame_is_handled_with_the_ports_name_and_answered(plug: Plug) -> None:
     handled: list[tuple[bytes, str]] = []
 

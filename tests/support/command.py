@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -25,12 +26,13 @@ class Command:
         return result.stdout
 
     def fails(self, *arguments: str, code: int = 1) -> str:
-        """Its one sentence, when something is wrong."""
+        """Its one sentence, when something is wrong; the commands in it without this home."""
         result = self.run(*arguments)
         assert result.exit_code == code, result.output
         assert result.stdout == ""
         [line] = result.stderr.splitlines()
-        return line.removeprefix("birthkey: ")
+        home = shlex.quote(str(self.home))
+        return line.removeprefix("birthkey: ").replace(f"`birthkey --home {home} ", "`birthkey ")
 
 
 def grouped(identity: bytes) -> str:

@@ -26,6 +26,15 @@ class Process:
         assert self._process.stdout is not None
         return self._process.stdout.readline().rstrip("\n")
 
+    def log_line(self) -> str:
+        """The next line on standard error, without its time."""
+        assert self._process.stderr is not None
+        return self._process.stderr.readline().rstrip("\n").split(" ", 2)[-1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal that does not end it."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals) -> tuple[int, str, str]:
         """Its exit code, and what else it said on standard output and standard error."""
         self._process.send_signal(number)

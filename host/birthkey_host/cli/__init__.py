@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from birthkey_host.cli import (
-    audit,
-    bad_keys,
-    ca,
-    claims,
-    devices,
-    factory,
-    life,
-    messages,
-    send,
-    server,
-    tools,
-)
-from birthkey_host.cli.common import Commands, Place
+from birthkey_host.cli import output
+from birthkey_host.cli.lazy import Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -43,34 +32,22 @@ def place(
     ] = None,
 ) -> None:
     """Boards that prove who they are: the server's side."""
-    context.obj = Place(home, registry)
+    from birthkey_host.cli.common import Place
 
-
-for name, command in (
-    ("init", server.init),
-    ("serve", server.serve),
-    ("server-key", server.server_key),
-    ("devices", devices.devices),
-    ("show", devices.show),
-    ("factory", factory.factory),
-    ("approve", life.approve),
-    ("suspend", life.suspend),
-    ("revoke", life.revoke),
-    ("delete", life.delete),
-    ("messages", messages.messages),
-    ("prune", life.prune),
-    ("send", send.send),
-    ("audit", audit.audit),
-    ("inspect", tools.inspect),
-    ("modem", tools.modem),
-):
-    app.command(name)(command)
-
-app.add_typer(claims.app, name="claim")
-app.add_typer(bad_keys.app, name="bad-key")
-app.add_typer(ca.app, name="ca")
+    source = context.get_parameter_source("home")
+    context.obj = Place(
+        home, registry, home_typed=source is not None and source.name == "COMMANDLINE"
+    )
 
 
 def main() -> None:
     """The entry point of `birthkey`."""
-    app(prog_name="birthkey")
+    output.guard()
+    try:
+        app(prog_name="birthkey")
+    except output.OutputLost as lost:
+        output.give_up()
+        if lost.broken_pipe:
+            sys.exit(output.SIGPIPE_EXIT)
+        sys.stderr.write(f"birthkey: {lost}; what the command changed before that stays changed\n")
+        sys.exit(1)

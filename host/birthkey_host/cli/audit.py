@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import count
 from typing import Annotated
 
 import typer
@@ -30,38 +32,38 @@ def audit(
     place: Place = context.obj
     wanted = None if device is None else device_id([device])
     with place.open_registry() as registry:
-        rows = registry.events()
-    if verify:
-        typer.echo(_verified(rows))
-        return
-    rows = [row for row in rows if wanted is None or row.device_id == wanted]
-    if as_json:
-        for row in rows:
-            typer.echo(_json(row))
-        return
-    cells = [
-        (
-            str(row.number),
-            moment(row.at),
-            row.who,
-            row.action.value,
-            "-" if row.device_id is None else group(row.device_id),
-            row.why or "-",
-        )
-        for row in rows
-    ]
-    table(("number", "at", "who", "action", "device", "why"), cells)
+        if verify:
+            typer.echo(_verified(registry.each_event()))
+            return
+        rows = registry.each_event(wanted)
+        if as_json:
+            for row in rows:
+                typer.echo(_json(row))
+            return
+        table(("number", "at", "who", "action", "device", "why"), map(_cells, rows))
 
 
-def _verified(rows: list[Event]) -> str:
+def _cells(row: Event) -> tuple[str, ...]:
+    return (
+        str(row.number),
+        moment(row.at),
+        row.who,
+        row.action.value,
+        "-" if row.device_id is None else group(row.device_id),
+        row.why or "-",
+    )
+
+
+def _verified(rows: Iterable[Event]) -> str:
+    numbers = count()
     try:
-        last = events.verify(rows)
+        last = events.verify(row for row, _ in zip(rows, numbers, strict=False))
     except events.BrokenChain as broken:
         fail(
             f"{broken}: it, or what came before it, was changed, removed or put in; compare with"
             " a backup of the registry"
         )
-    return f"the chain of {len(rows)} events is whole; its last hash is {last.hex()}"
+    return f"the chain of {next(numbers)} events is whole; its last hash is {last.hex()}"
 
 
 def _json(row: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -37,11 +38,15 @@ def add(
 def listed(context: typer.Context) -> None:
     """List the keys that are known to be bad, by their thumbprints."""
     place: Place = context.obj
+    published = (
+        (digest.hex(), "-", f"published in {where}") for digest, where in PUBLISHED.items()
+    )
     with place.open_registry() as registry:
-        rows = registry.bad_keys()
-    cells = [(digest.hex(), "-", f"published in {where}") for digest, where in PUBLISHED.items()]
-    cells += [(row.thumbprint.hex(), moment(row.added), row.why or "-") for row in rows]
-    table(("thumbprint", "added", "why"), cells)
+        added = (
+            (row.thumbprint.hex(), moment(row.added), row.why or "-")
+            for row in registry.each_bad_key()
+        )
+        table(("thumbprint", "added", "why"), chain(published, added))
 
 
 def _thumbprint(key: str) -> bytes:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
-from sqlalchemy import URL
-from typer.core import TyperGroup
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
-from birthkey_host.certificates import CaError
+from birthkey_host.cli.drawing import draw
+from birthkey_host.cli.lazy import Failure
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
@@ -32,22 +33,31 @@ Label = Annotated[
 ]
 
 
-class Commands(TyperGroup):
-    """Turns what the registry or the CA refuses into a sentence."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (RegistryError, CaError) as error:
-            fail(str(error))
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """The options that come before the command."""
 
     home: Path
     registry_url: str | None
+    home_typed: bool = False
+    """Whether the home was given on the command line, and not by BIRTHKEY_HOME or not at all."""
+
+    @property
+    def birthkey(self) -> str:
+        """The command with these options, as it is typed into a shell.
+
+        A URL with a password in it is not repeated: who types it knows it.
+        """
+        words = ["birthkey"]
+        if self.home_typed:
+            words += ["--home", str(self.home)]
+        if self.registry_url is not None:
+            words += ["--registry", "URL" if _is_secret(self.registry_url) else self.registry_url]
+        return shlex.join(words)
+
+    def hint(self, sentence: str) -> str:
+        """The sentence, with each command that it quotes, as `birthkey init`, fit to be typed."""
+        return re.sub("`birthkey(?= [a-z])", lambda _: f"`{self.birthkey}", sentence)
 
     @property
     def key_path(self) -> Path:
@@ -87,14 +97,27 @@ class Place:
             fail(str(error))
 
     def _need(self, path: Path) -> None:
-        if not path.exists():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             fail(f"there is no {path}; `birthkey init` makes it, and --home DIR says where to look")
+        except OSError as error:
+            fail(f"cannot read {path}: {error.strerror}")
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
-    """Say what is wrong and exit; code 2 is for what was typed wrong."""
-    typer.echo(printable(f"birthkey: {sentence}"), err=True)
-    raise typer.Exit(code)
+    """Say what is wrong and exit; code 2 is for what was typed wrong.
+
+    What it quotes as `birthkey COMMAND` gets the options that this command was given.
+    """
+    raise Failure(sentence, code)
+
+
+def _is_secret(url: str) -> bool:
+    try:
+        return make_url(url).password is not None
+    except ArgumentError:
+        return False
 
 
 def device_id(words: Sequence[str]) -> bytes:
@@ -132,10 +155,14 @@ def group(identity: bytes) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """Unix seconds as UTC; `-` for None."""
+    """Unix seconds as UTC; `-` for None, and words for what no calendar holds."""
     if seconds is None:
         return "-"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # a registry may hold anything
+        return "after the year 9999" if seconds > 0 else "before the year 1"
+    return text.replace("+00:00", "Z")
 
 
 def printable(text: str) -> str:
@@ -149,13 +176,13 @@ def _escape(character: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for a person at a terminal; else lines of cells with tabs between them."""
+    """A table for a person at a terminal; else lines of cells with tabs between them.
+
+    What `rows` yields is printed as it comes, and not kept.
+    """
     console = Console()
-    if not console.is_terminal:  # a program reads it
-        for row in (header, *rows):
-            typer.echo("\t".join(printable(cell) for cell in row))
+    if console.is_terminal:
+        draw(console, header, ([printable(cell) for cell in row] for row in rows))
         return
-    drawn = Table(*(Column(name, overflow="fold") for name in header))  # nothing is cut off
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))  # Text: no markup is read
-    console.print(drawn)
+    for row in chain([header], rows):  # a program reads it
+        typer.echo("\t".join(printable(cell) for cell in row))

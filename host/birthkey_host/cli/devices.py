@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -28,27 +30,38 @@ def devices(
     """
     place: Place = context.obj
     with place.open_registry() as registry:
-        rows = [row for row in registry.devices() if deleted or row.deleted is None]
-        awaited = registry.approvals()
-    if as_json:
-        objects = [_fields(device) for device in rows] + [_awaited(row) for row in awaited]
-        typer.echo(json.dumps(objects, indent=2))
-        return
-    cells = [
-        (
-            group(row.device_id),
-            row.state.value,
-            row.label or "-",
-            row.board or "-",
-            row.firmware or "-",
-            moment(row.last_seen),
-        )
-        for row in rows
-    ]
-    cells += [
-        (group(row.device_id), "approved", row.label or "-", "-", "-", "-") for row in awaited
-    ]
-    table(("id", "state", "label", "board", "firmware", "last seen"), cells)
+        rows = (row for row in registry.each_device() if deleted or row.deleted is None)
+        awaited = registry.each_approval()
+        if as_json:
+            _print_array(chain(map(_fields, rows), map(_awaited, awaited)))
+            return
+        cells = chain(map(_cells, rows), map(_awaited_cells, awaited))
+        table(("id", "state", "label", "board", "firmware", "last seen"), cells)
+
+
+def _cells(row: Device) -> tuple[str, ...]:
+    return (
+        group(row.device_id),
+        row.state.value,
+        row.label or "-",
+        row.board or "-",
+        row.firmware or "-",
+        moment(row.last_seen),
+    )
+
+
+def _awaited_cells(row: Approval) -> tuple[str, ...]:
+    return group(row.device_id), "approved", row.label or "-", "-", "-", "-"
+
+
+def _print_array(objects: Iterable[dict[str, object]]) -> None:
+    """What `json.dumps(list(objects), indent=2)` would give, without the list."""
+    before = "["
+    for each in objects:
+        typer.echo(before)
+        typer.echo(textwrap.indent(json.dumps(each, indent=2), "  "), nl=False)
+        before = ","
+    typer.echo("[]" if before == "[" else "\n]")
 
 
 def show(context: typer.Context, identity: Id) -> None:
@@ -60,19 +73,20 @@ def show(context: typer.Context, identity: Id) -> None:
     wanted = device_id(identity)
     with place.open_registry() as registry:
         device = registry.device(wanted)
-        [*approval] = [row for row in registry.approvals() if row.device_id == wanted]
-        if device is None and not approval:
+        approval = next((row for row in registry.each_approval() if row.device_id == wanted), None)
+        if device is not None:
+            lines = _device(device)
+        elif approval is not None:
+            lines = _approval(approval)
+        else:
             fail(f"there is no device {group(wanted)}")
-        lines = [("id", group(wanted))]
-        lines += _device(device) if device is not None else _approval(approval[0])
         now = time.time()
-        lines += [_command(row, now) for row in registry.commands(wanted)]
-        lines += _history(registry, wanted)
+        sent = (_command(row, now) for row in registry.each_command(wanted))
         case = None if device is None else examine(device, registry.evidence(wanted))
-    if case is not None:
-        lines += _case(case)
-    for name, text in lines:
-        typer.echo(printable(f"{name:<12} {text}"))
+        proof = () if case is None else _case(case)
+        every = chain([("id", group(wanted))], lines, sent, _history(registry, wanted), proof)
+        for name, text in every:
+            typer.echo(printable(f"{name:<12} {text}"))
 
 
 def _device(device: Device) -> Iterator[tuple[str, str]]:
@@ -121,7 +135,7 @@ def _history(registry: Registry, wanted: bytes) -> Iterator[tuple[str, str]]:
     successor = registry.replaced_by(wanted)
     if successor is not None:
         yield "replaced by", group(successor)
-    for event in registry.events(wanted):
+    for event in registry.each_event(wanted):
         why = f": {event.why}" if event.why else ""
         yield "event", f"{moment(event.at)} {event.action} by {event.who}{why}"
 

@@ -66,7 +66,8 @@ def suspend(context: typer.Context, identity: Id, why: Why = "") -> None:
     wanted = device_id(identity)
     with place.open_registry() as registry:
         registry.suspend(wanted, who=login(), why=printable(why), now=time.time())
-    typer.echo(f"{group(wanted)} is suspended; `birthkey approve` ends it")
+    end = place.hint(f"`birthkey approve {wanted.hex()}`")
+    typer.echo(f"{group(wanted)} is suspended; {end} ends it")
 
 
 def revoke(context: typer.Context, identity: Id, why: Why = "") -> None:

@@ -25,7 +25,9 @@ def messages(
     ] = None,
     follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object a line.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the last ones.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="How many of the last ones.")
+    ] = 100,
 ) -> None:
     """Print the stored messages, the oldest first.
 

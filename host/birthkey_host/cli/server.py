@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from birthkey_host import sizes
+from birthkey_host import modes, sizes
 from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
-from birthkey_host.registry import RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
 from birthkey_host.server.newcomers import AT_ONCE, NewcomerLimits
@@ -27,39 +28,81 @@ from birthkey_host.server.tcp import TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
 
+log = logging.getLogger(__name__)
+
 TLS = "127.0.0.1:7156"
 
 LEAST_QUOTA = 16_000
 """Bytes: enough for one boot and one message, whatever their lengths."""
+SUMMARIES = 10.0
+"""Seconds between two sums of what a serial port's board had refused, as with TCP."""
 
 Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
 
 
-def init(context: typer.Context) -> None:
-    """Make the server's key and an empty registry."""
+def init(
+    context: typer.Context,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key", help="Make a key for a registry that has lost its own; boards need it."
+        ),
+    ] = False,
+) -> None:
+    """Make the server's key and an empty registry.
+
+    What there is of them is left as it is, and what is missing is made. But a registry without its
+    key gets another one only with --new-key: its boards seal to the old key alone.
+    """
     place: Place = context.obj
-    for path in (place.key_path, place.registry_path):
-        if path.exists():
-            fail(f"there is a {path} already; nothing was changed")
+    had_key = os.path.lexists(place.key_path)
+    with place.registry() as registry:
+        had_registry = registry.exists()
+        if had_registry:
+            registry.check()
+        if had_key and (had_registry or new_key):
+            also = " and a registry" if had_registry else ""
+            fail(f"there is a {place.key_path}{also} already; nothing was changed")
+        if had_registry and not new_key:
+            fail(
+                f"there is a registry already, and no {place.key_path}: put the key back from a"
+                " copy, for the boards in the registry seal to it alone. If it is lost, `birthkey"
+                " init --new-key` makes another, which must be put onto each board"
+            )
+        key = place.server_key() if had_key else _make_key(place)
+        if not had_registry:
+            try:
+                registry.create()
+            except BaseException:
+                if not had_key:
+                    place.key_path.unlink()  # no board knows it, and it is in no second try's way
+                raise
+    typer.echo(f"server id   {group(key.server_id)}")
+    typer.echo(f"public key  {key.public.hex()}")
+    typer.echo()
+    if had_key:
+        typer.echo(f"The key in {place.key_path} was left as it was, and the registry is new:")
+        typer.echo("boards that know the key enrol again.")
+    else:
+        typer.echo(f"Keep a copy of {place.key_path}: boards answer to no other key.")
+        typer.echo('Put the public key into each board\'s birthkey.json, as its "server_key".')
+    if had_registry:
+        typer.echo(
+            "The registry was left as it was. Until one of its boards has the new key, nothing"
+        )
+        typer.echo("can be read of what that board sends.")
+    typer.echo(f"Then start the server: {place.birthkey} serve")
+
+
+def _make_key(place: Place) -> ServerKey:
     key = ServerKey.generate()
     try:
         place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.save(place.key_path)
     except OSError as error:
         fail(f"cannot write {place.key_path}: {error.strerror}")
-    try:
-        with place.registry() as registry:
-            registry.create()
-    except RegistryError:
-        place.key_path.unlink()  # no board knows it yet, and a second try finds nothing in its way
-        raise
-    typer.echo(f"server id   {group(key.server_id)}")
-    typer.echo(f"public key  {key.public.hex()}")
-    typer.echo()
-    typer.echo(f"Keep a copy of {place.key_path}: boards answer to no other key.")
-    typer.echo('Put the public key into each board\'s birthkey.json, as its "server_key".')
-    typer.echo("Then start the server: birthkey serve")
+    return key
 
 
 def server_key(context: typer.Context) -> None:
@@ -125,9 +168,15 @@ def serve(
         str | None,
         typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
     ] = None,
-    baudrate: Annotated[int, typer.Option(min=1, help="Of the serial port.")] = 115200,
+    baudrate: Annotated[
+        int, typer.Option(min=1, max=20_000_000, help="Of the serial port.")
+    ] = 115200,
 ) -> None:
-    """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM."""
+    """Serve boards over TCP and TLS, or one on a serial port, until SIGINT or SIGTERM.
+
+    SIGHUP, which a terminal sends when it closes, ends nothing: the certificate is read again.
+    Others must not be able to write the home, the key, the registry or the certificate.
+    """
     place: Place = context.obj
     details = {
         "--tls-listen": tls_listen,
@@ -151,9 +200,13 @@ def serve(
     key = place.server_key()
     listeners: list[Listener] = [(*plain, None)]
     if tls or require_tls:
-        listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
+        path = certificate or place.home / "tls.pem"
+        listeners.append((*secure, _certificate(path, clients, place)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=kept) as registry:
+        database = [] if registry.path is None else modes.sqlite_files(registry.path)
+        for warning in modes.check([place.key_path, *database], place.home):
+            log.warning("%s", warning)
         verifier = Verifier([key], registry.lookup)
         pipeline = Pipeline(
             verifier,
@@ -196,9 +249,9 @@ def _client_certificates(when: str) -> ClientCertificates:
         )
 
 
-def _certificate(path: Path, clients: ClientCertificates) -> CertificateFile:
+def _certificate(path: Path, clients: ClientCertificates, place: Place) -> CertificateFile:
     try:
-        return CertificateFile(path, partial(make_context, clients=clients))
+        return CertificateFile(path, partial(make_context, clients=clients), hint=place.hint)
     except CertificateError as error:
         fail(str(error))
 
@@ -208,6 +261,7 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _hung_up, [each for _, _, each in listeners])
     lines = []
     try:
         for host, port, certificate in listeners:
@@ -224,20 +278,43 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
         await server.stop()
 
 
+def _hung_up(certificates: Iterable[CertificateFile | None]) -> None:
+    """What SIGHUP means: read again what may have changed, and go on."""
+    found = [each for each in certificates if each is not None]
+    log.info(
+        "got SIGHUP, and goes on serving%s", "" if found else "; there is nothing to read again"
+    )
+    for certificate in found:
+        certificate.read_again()
+
+
 def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
+    hung_up: list[
+        int
+    ] = []  # a signal's handler may interrupt the writing of a line: it writes none
+
+    def between() -> None:
+        while hung_up:
+            hung_up.pop()
+            _hung_up(())
+        pipeline.lines.sum_up(every=SUMMARIES)
+
     try:
-        with SerialLink(port, pipeline.frames, baudrate) as link:
+        with SerialLink(port, pipeline.frames, baudrate, between=between) as link:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: link.stop())
+            signal.signal(signal.SIGHUP, lambda number, _: hung_up.append(number))
             typer.echo(f"serving {port}")
             link.run()
     except (SerialLinkError, ValueError) as error:
         fail(str(error))
+    finally:
+        pipeline.lines.sum_up()
 
 
 def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         fail(f"{listen!r} is not HOST:PORT", code=2)
     return host.removeprefix("[").removesuffix("]"), int(port)
 

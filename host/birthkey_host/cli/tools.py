@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from birthkey_host.cli.common import Place, fail, printable, table
+from birthkey_host.cli.output import OutputLost
 from birthkey_host.inspect import Explanation, Field, explain
 from birthkey_host.simulator import Simulator
 
@@ -31,10 +32,10 @@ def inspect(
     """
     place: Place = context.obj
     data = _bytes(frame)
-    keys = [place.server_key()] if place.key_path.exists() else []
+    keys = [place.server_key()] if os.path.exists(place.key_path) else []
     with ExitStack() as stack:
         lookup = None
-        if place.registry_url is not None or place.registry_path.exists():
+        if place.registry_url is not None or os.path.exists(place.registry_path):
             lookup = stack.enter_context(place.open_registry()).lookup
         explanation = explain(data, keys, lookup)
     _print(explanation)
@@ -89,7 +90,8 @@ def modem(
     ssid: Annotated[str | None, typer.Option(help="The only network; else any will do.")] = None,
     password: Annotated[str | None, typer.Option(help="Its password; else any will do.")] = None,
     baud: Annotated[
-        int | None, typer.Option(min=1, help="Bits a second; else as fast as it goes.")
+        int | None,
+        typer.Option(min=1, max=20_000_000, help="Bits a second; else as fast as it goes."),
     ] = None,
 ) -> None:
     """Run a simulated ESP-AT modem on a serial port of its own until SIGINT or SIGTERM."""
@@ -102,8 +104,16 @@ def modem(
 async def _run(simulator: Simulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A terminal that closes ends it, too, and does not leave the link behind.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
+    lost = None
     async with simulator:
-        typer.echo(f"modem on {simulator.port}")
-        await stop.wait()
+        try:
+            typer.echo(f"modem on {simulator.port}")
+        except OutputLost as error:
+            lost = error  # raised in there, it would come out in an ExceptionGroup
+        else:
+            await stop.wait()
+    if lost is not None:
+        raise lost

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 from OpenSSL import SSL, crypto
 
+from birthkey_host import modes
+
 log = logging.getLogger(__name__)
 
 _MAKE = "`birthkey ca issue NAME` makes one"
@@ -49,31 +51,43 @@ MakeContext = Callable[[Certificate], SSL.Context]
 class CertificateFile:
     """A PEM file and the TLS settings made of it, as they are in the file at each moment."""
 
-    def __init__(self, path: Path, make_context: MakeContext) -> None:
-        """Raises `CertificateError` when there is no good certificate to begin with."""
+    def __init__(
+        self, path: Path, make_context: MakeContext, *, hint: Callable[[str], str] = str
+    ) -> None:
+        """Raises `CertificateError` when there is no good certificate to begin with.
+
+        `hint` makes the commands that a sentence quotes fit to be typed, before it is logged.
+        """
         self._path = path
         self._make_context = make_context
+        self._hint = hint
         self._stamp = _stamp(path)
         self._context = self._load()
 
     def context(self) -> SSL.Context:
         """Settings for the next connection; from the former file while the new one is bad."""
-        stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp  # whatever comes of it: each change is looked at, and logged, once
-            try:
-                self._context = self._load()
-                log.info("took the new TLS certificate in %s", self._path)
-            except CertificateError as error:
-                log.error("keeps the former TLS certificate: %s", error)
+        if _stamp(self._path) != self._stamp:
+            self.read_again()
         return self._context
+
+    def read_again(self) -> None:
+        """Read the file now, changed or not; what was in it before is kept while it is bad."""
+        # Whatever comes of it: each change is looked at, and logged, once.
+        self._stamp = _stamp(self._path)
+        try:
+            self._context = self._load()
+            log.info("took the new TLS certificate in %s", self._path)
+        except CertificateError as error:
+            log.error("keeps the former TLS certificate: %s", self._hint(str(error)))
 
     def _load(self) -> SSL.Context:
         path = self._path
         try:
-            if path.stat().st_mode & 0o004:
-                log.warning("everyone on this computer can read the key in %s: chmod 600 it", path)
+            for warning in modes.check([path]):
+                log.warning("%s", warning)
             return self._make_context(read(path))
+        except modes.Exposed as error:
+            raise CertificateError(str(error)) from None
         except FileNotFoundError:
             raise CertificateError(
                 f"there is no {path}; `birthkey ca init` and `birthkey ca issue NAME` make it,"

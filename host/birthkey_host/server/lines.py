@@ -64,10 +64,15 @@ class Lines:
         if written:
             self._log.log(level, line, *arguments, exc_info=error)
 
-    def sum_up(self) -> None:
-        """Log how many lines were held back since this was last done, if any were."""
+    def sum_up(self, *, every: float = 0.0) -> None:
+        """Log how many lines were held back since this was last done, if any were.
+
+        `every`: seconds that must have passed since then; else nothing is done.
+        """
         now = self._clock()
         with self._lock:
+            if now - self._since < every:
+                return
             held, sources, seconds = self._held, self._held_from, now - self._since
             self._held, self._held_from, self._since = Counter(), Counter(), now
         if held:

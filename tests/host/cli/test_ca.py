@@ -58,7 +58,7 @@ class TestInit:
         assert lines[1:4] == [sha256(current(nothing)), "key        not encrypted", ""]
         assert lines[4].startswith(f"Keep a copy of {nothing.home}/ca where nobody else")
         assert lines[5].startswith(f"Give {nothing.home}/ca.pem to the boards")
-        assert "birthkey ca issue NAME" in lines[6]
+        assert lines[7] == f"birthkey --home {nothing.home} ca issue NAME"
         assert sorted(contents(nothing.home)) == ["ca.pem", "ca/current.pem"]
 
     def test_never_overwrites(self, nothing: Command) -> None:
@@ -189,14 +189,17 @@ class TestRotate:
         assert lines[:2] == [f"next       {name}", sha256(new)]
         assert lines[4] == f"{home}/ca.pem has both CAs now, and the current one still signs."
         assert lines[5].endswith("and give ca.pem to every board.")
-        assert lines[6] == "When all boards have it: birthkey ca rotate --switch"
+        assert (
+            lines[6]
+            == f"When all boards have it: birthkey --home {nothing.home} ca rotate --switch"
+        )
         assert x509.load_pem_x509_certificates(ca.bundle.read_bytes()) == [old, new]
         assert nothing("ca", "rotate", "--switch").splitlines() == [
             f"{name} signs now.",
             f"{home}/tls.pem was made again, for iot.example.com, *.pumps.example.com, localhost,"
             " 127.0.0.1.",
             "A running server takes it for its next connection; copy it to other servers.",
-            "When every server has it: birthkey ca rotate --finish",
+            f"When every server has it: birthkey --home {nothing.home} ca rotate --finish",
         ]
         lines = nothing("ca", "rotate", "--finish").splitlines()
         assert lines[0].startswith(f"The previous CA and its key are deleted from {home}/ca")
@@ -240,7 +243,8 @@ class TestRotate:
     def test_before_there_is_a_server(self, nothing: Command) -> None:
         with_ca(nothing, Phase.BEGUN, server=False)
         lines = nothing("ca", "rotate", "--switch").splitlines()
-        assert lines[1] == f"There is no {nothing.home}/tls.pem yet: birthkey ca issue NAME"
+        command = f"birthkey --home {nothing.home} ca issue NAME"
+        assert lines[1] == f"There is no {nothing.home}/tls.pem yet: {command}"
 
     @pytest.mark.usefixtures("terminal")
     def test_next_key_is_encrypted_as_the_current_one(self, nothing: Command) -> None:
@@ -287,7 +291,7 @@ class TestRotate:
         assert result.stderr == (
             "warning: the switch to the new CA was interrupted; it is complete now\n"
         )
-        assert result.stdout.endswith("birthkey ca rotate --finish\n")
+        assert result.stdout.endswith(f"birthkey --home {nothing.home} ca rotate --finish\n")
 
     def test_init_too(self, nothing: Command) -> None:
         ca = with_ca(nothing)
@@ -319,14 +323,17 @@ class TestShow:
             f"signed by  {name}, current",
             "verifies   yes",
             "",
-            "A" + Phase.BEGUN.value[1:] + ".",
+            "A"
+            + Phase.BEGUN.value[1:].replace("birthkey", f"birthkey --home {nothing.home}")
+            + ".",
         ]
 
     def test_without_a_server(self, nothing: Command) -> None:
         nothing("ca", "init", env={"BIRTHKEY_CA_PASSWORD": WORD})
         lines = nothing("ca", "show").splitlines()
         assert lines[2] == "key        encrypted"
-        assert lines[6] == "tls.pem    none yet; `birthkey ca issue NAME` makes it"
+        command = f"`birthkey --home {nothing.home} ca issue NAME`"
+        assert lines[6] == f"tls.pem    none yet; {command} makes it"
 
     def test_nothing(self, nothing: Command) -> None:
         sentence = f"there is no CA in {nothing.home}/ca; `birthkey ca init` makes one"
@@ -353,7 +360,8 @@ class TestShow:
         warnings = nothing.run("ca", "show").stderr.splitlines()
         assert warnings == [
             f"warning: others may use {ca.folder}/current.pem: chmod -R go= {ca.folder}",
-            f"warning: others may read {ca.server_path}, and the key in it",
+            f"warning: others may read {ca.server_path}, and the key in it: chmod 600"
+            f" {ca.server_path}",
         ]
 
     def test_damaged_certificate(self, nothing: Command) -> None:
@@ -362,7 +370,7 @@ class TestShow:
         result = nothing.run("ca", "show")
         sentence = f"{ca.server_path} does not hold a certificate and one private key in PEM: put"
         assert result.exit_code == 0
-        assert result.stdout.endswith(f"N{Phase.ONE.value[1:]}.\n")
+        assert result.stdout.endswith(" ca rotate` begins one.\n")
         assert result.stderr.startswith(f"warning: {sentence} it back from a copy\n")
         refused = nothing.fails("ca", "issue", "a")
         assert refused == f"{sentence} it back from a copy, or move it out of the way"
@@ -372,3 +380,81 @@ class TestShow:
         ca = with_ca(nothing)
         ca.server_path.write_bytes(issue_elsewhere(another_authority("\x1b[31m"), "a").pem)
         assert "\x1b" not in nothing.run("ca", "show").output
+
+
+class TestNames:
+    """A CA for some names alone, and what becomes of that in a rotation."""
+
+    LIMITS = "signs for  example.com, 192.0.2.0/24 and no others"
+
+    @pytest.fixture
+    def limited(self, nothing: Command) -> Command:
+        said = nothing("ca", "init", "--name", "Example.com", "--name", "192.0.2.0/24")
+        assert self.LIMITS in said.splitlines()
+        return nothing
+
+    def test_are_all_that_it_signs_for(self, limited: Command) -> None:
+        assert self.LIMITS in limited("ca", "show").splitlines()
+        assert limited.fails("ca", "issue", "iot.example.com", "iot.example.org") == (
+            "this CA signs for example.com, 192.0.2.0/24 and what is in there, and iot.example.org"
+            " is not: `birthkey ca rotate --name NAME` goes to one that does"
+        )
+        assert not (limited.home / "tls.pem").exists()
+        limited("ca", "issue", "iot.example.com", "192.0.2.7")
+        assert "verifies   yes" in limited("ca", "show")
+
+    def test_stay_in_a_rotation(self, limited: Command) -> None:
+        limited("ca", "issue", "192.0.2.7")
+        for step in ([], ["--switch"], ["--finish"]):
+            limited("ca", "rotate", *step)
+        said = limited("ca", "show")
+        assert self.LIMITS in said.splitlines()
+        assert "verifies   yes" in said
+
+    @pytest.mark.parametrize(
+        ("options", "line"),
+        [
+            (["--name", "example.org", "--name", "example.com"],
+             "signs for  example.org, example.com and no others"),
+            (["--any-name"], None),
+        ],
+    )  # fmt: skip
+    def test_change_in_a_rotation(
+        self, limited: Command, options: list[str], line: str | None
+    ) -> None:
+        limited("ca", "issue", "iot.example.com")
+        said = limited("ca", "rotate", *options)
+        limited("ca", "rotate", "--switch")
+        limited("ca", "rotate", "--finish")
+        assert [each for each in said.splitlines() if each.startswith("signs")] == (
+            [line] if line else []
+        )
+        limited("ca", "issue", "iot.example.org")
+
+    def test_rotation_that_would_lock_the_server_out_does_not_begin(self, limited: Command) -> None:
+        limited("ca", "issue", "iot.example.com", "192.0.2.7")
+        assert limited.fails("ca", "rotate", "--name", "example.com") == (
+            f"the next CA would not sign for 192.0.2.7, which {limited.home}/tls.pem is for: name"
+            " them, or their domain, too"
+        )
+        assert not (limited.home / "ca/next.pem").exists()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--name", "a.example", "--any-name"],
+            ["--switch", "--name", "a.example"],
+            ["--finish", "--any-name"],
+        ],
+        ids=" ".join,
+    )
+    def test_belong_to_the_first_step(self, limited: Command, options: list[str]) -> None:
+        sentence = limited.fails("ca", "rotate", *options, code=2)
+        assert sentence == (
+            "--name or --any-name, one of them, belongs to the first of the three steps"
+        )
+
+    def test_that_are_none(self, nothing: Command) -> None:
+        sentence = nothing.fails("ca", "init", "--name", "*.example.com", code=2)
+        assert sentence.startswith("'*.example.com': leave out the *., ")
+        assert not nothing.home.exists()

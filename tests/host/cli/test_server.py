@@ -4,68 +4,22 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
 import serial
 from cobs import cobs
-from typer.testing import CliRunner
 
-from birthkey_host.cli import app
-from birthkey_host.keys import ServerKey
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.serial_link import encode
 from certificates import authority, issue, rsa2048
-from command import Command, grouped
-from processes import ask, running
+from command import Command
+from processes import BIRTHKEY, ask, running
 from ptys import loopback_uart
 from recording import data
 from sockets import receive
-
-
-class TestInit:
-    def test_makes_key_and_registry_for_the_owner_only(self, nothing: Command) -> None:
-        lines = nothing("init").splitlines()
-        key = ServerKey.load(nothing.home / "server.key")
-        assert lines[0] == f"server id   {grouped(key.server_id)}"
-        assert lines[1] == f"public key  {key.public.hex()}"
-        assert 'as its "server_key".' in lines[-2]
-        assert lines[-1] == "Then start the server: birthkey serve"
-        assert nothing.home.stat().st_mode & 0o077 == 0
-        assert {path.name for path in nothing.home.iterdir()} >= {"server.key", "registry.sqlite3"}
-
-    def test_takes_its_home_from_the_environment(self, tmp_path: Path) -> None:
-        environment = {"BIRTHKEY_HOME": str(tmp_path / "elsewhere")}
-        result = CliRunner().invoke(app, ["init"], env=environment)
-        assert result.exit_code == 0
-        assert (tmp_path / "elsewhere" / "server.key").exists()
-
-    @pytest.mark.parametrize("kept", ["server.key", "registry.sqlite3"])
-    def test_never_overwrites(self, birthkey: Command, kept: str) -> None:
-        before = {path.name: path.read_bytes() for path in birthkey.home.iterdir()}
-        assert birthkey.fails("init").endswith("server.key already; nothing was changed")
-        for name in before.keys() - {kept}:
-            (birthkey.home / name).unlink()
-        assert birthkey.fails("init").endswith(f"{kept} already; nothing was changed")
-        assert [path.name for path in birthkey.home.iterdir()] == [kept]
-        assert (birthkey.home / kept).read_bytes() == before[kept]
-
-    def test_home_that_cannot_be_made(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        sentence = Command(tmp_path / "file" / "home").fails("init")
-        assert sentence == f"cannot write {tmp_path}/file/home/server.key: Not a directory"
-
-    def test_key_is_not_left_behind_without_a_registry(self, nothing: Command) -> None:
-        url = f"sqlite:///{nothing.home}/none/r.sqlite3"
-        assert nothing.fails("--registry", url, "init").startswith("cannot write")
-        assert list(nothing.home.iterdir()) == []
-
-    def test_registry_may_be_elsewhere(self, nothing: Command, tmp_path: Path) -> None:
-        url = f"sqlite:///{tmp_path}/elsewhere.sqlite3"
-        nothing("--registry", url, "init")
-        assert [path.name for path in nothing.home.iterdir()] == ["server.key"]
-        assert nothing("--registry", url, "devices").count("\n") == 1
 
 
 class TestServerKey:
@@ -104,6 +58,12 @@ class TestTrouble:
         assert "`birthkey init` makes it" in sentence
         assert not nothing.home.exists()
 
+    @pytest.mark.parametrize("command", ["serve", "devices"])
+    def test_home_that_cannot_be_looked_into(self, tmp_path: Path, command: str) -> None:
+        sentence = Command(tmp_path / ("x" * 300)).fails(command)
+        assert sentence.startswith(f"cannot read {tmp_path}/")
+        assert sentence.endswith(": File name too long")
+
     @pytest.mark.parametrize("command", ["serve", "devices", "messages", "audit"])
     def test_damaged_registry(self, birthkey: Command, command: str) -> None:
         for path in birthkey.home.glob("registry.sqlite3*"):
@@ -115,7 +75,36 @@ class TestTrouble:
     def test_url_that_is_none(self, birthkey: Command) -> None:
         assert "of no use as a registry" in birthkey.fails("--registry", "nowhere", "devices")
 
-    @pytest.mark.parametrize("listen", ["7155", "host:", ":1", "host:x", "host:65536", "host:-1"])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["serve", "--quota"],
+            ["serve", "--baudrate"],
+            ["serve", "--listen"],
+            ["serve", "--tls-listen"],
+            ["messages", "--limit"],
+            ["claim", "new", "--count"],
+            ["claim", "new", "--expires"],
+            ["send", "0" * 32, "{}", "--expires"],
+            ["prune", "--before"],
+            ["modem", "--baud"],
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize(
+        "number",
+        ["9" * 20, "9" * 5000, "-1", "nan", "inf", "1e999"],
+        ids=["20 digits", "5000 digits", "-1", "nan", "inf", "1e999"],
+    )
+    def test_number_that_is_none(self, birthkey: Command, options: list[str], number: str) -> None:
+        prefix = "127.0.0.1:" if options[-1].endswith("listen") else ""
+        more = ["--tls"] if options[-1] == "--tls-listen" else []
+        result = birthkey.run(*options, prefix + number, *more)
+        assert result.exit_code == 2, result.output
+
+    @pytest.mark.parametrize(
+        "listen", ["7155", "host:", ":1", "host:x", "host:65536", "host:-1", "host:\u0661"]
+    )
     def test_listen_address_that_is_none(self, birthkey: Command, listen: str) -> None:
         sentence = birthkey.fails("serve", "--listen", listen, code=2)
         assert sentence == f"{listen!r} is not HOST:PORT"
@@ -211,6 +200,37 @@ class TestServe:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             sentence = birthkey.fails("serve", "--listen", address)
         assert sentence.startswith(f"cannot listen on {address}: ")
+
+
+class TestWhoElseMay:
+    @pytest.mark.parametrize(
+        ("name", "mode", "what"),
+        [
+            ("server.key", 0o606, "server.key: chmod o-w "),
+            ("registry.sqlite3", 0o666, "registry.sqlite3: chmod o-w "),
+            (".", 0o777, ", and exchange what is in it: chmod o-w "),
+        ],
+    )
+    def test_nothing_that_others_may_write_is_trusted(
+        self, birthkey: Command, name: str, mode: int, what: str
+    ) -> None:
+        (birthkey.home / name).chmod(mode)
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        ran = subprocess.run([BIRTHKEY, *serve], capture_output=True, text=True, timeout=20)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        home = birthkey.home
+        assert ran.stderr.startswith(f"birthkey: everyone on this computer may write {home}")
+        assert what in ran.stderr
+
+    @pytest.mark.parametrize("name", ["server.key", "registry.sqlite3"])
+    def test_warns_of_what_others_may_read(self, birthkey: Command, name: str) -> None:
+        path = birthkey.home / name
+        path.chmod(0o644)
+        with running("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0") as process:
+            assert process.log_line() == (
+                f"WARNING everyone on this computer may read {path}: chmod 600 {path}"
+            )
+            assert process.line().startswith("listening on ")
 
 
 def ask_over_tls(address: str, trusted: Path, frame: bytes) -> bytes:

@@ -60,6 +60,10 @@ class TestInspect:
             said = birthkey("inspect", str(tmp_path / "frame"))
         assert said.startswith(f"message, {len(message)} bytes\n")
 
+    def test_home_that_cannot_be_looked_into(self, tmp_path: Path) -> None:
+        result = Command(tmp_path / ("x" * 300)).run("inspect", "00")
+        assert result.stdout.splitlines()[-1].startswith("refused by cose: ")
+
     def test_neither_file_nor_hex(self, birthkey: Command) -> None:
         sentence = birthkey.fails("inspect", "no-such-file", code=2)
         assert sentence == "'no-such-file' is neither a file nor hex digits"
@@ -71,7 +75,7 @@ class TestInspect:
 
 
 class TestModem:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_answers_at_its_port_until_it_is_told_to_stop(
         self, tmp_path: Path, number: signal.Signals
     ) -> None:

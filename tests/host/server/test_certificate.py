@@ -137,11 +137,31 @@ class TestAtStart:
         path = SERVER.save(tmp_path / "tls.pem")
         path.chmod(mode)
         CertificateFile(path, contexts)
-        warning = f"everyone on this computer can read the key in {path}: chmod 600 it"
+        warning = f"everyone on this computer may read {path}: chmod 600 {path}"
         assert caplog.messages == ([warning] if mode == 0o644 else [])
+
+    def test_key_that_everyone_can_write(self, tmp_path: Path) -> None:
+        path = SERVER.save(tmp_path / "tls.pem")
+        path.chmod(0o666)
+        with pytest.raises(CertificateError) as caught:
+            CertificateFile(path, contexts)
+        assert str(caught.value) == (
+            f"everyone on this computer may write {path}: chmod o-w {path}"
+        )
 
 
 class TestChange:
+    def test_what_everyone_can_write_is_not_taken(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = SERVER.save(tmp_path / "tls.pem")
+        file = CertificateFile(path, contexts)
+        former = file.context()
+        CHAINED.save(path).chmod(0o666)
+        assert file.context() is former
+        [line] = caplog.messages
+        assert line.startswith("keeps the former TLS certificate: everyone on this computer may ")
+
     def test_new_file_is_for_new_connections(self, tmp_path: Path) -> None:
         async def change() -> None:
             path = SERVER.save(tmp_path / "tls.pem")

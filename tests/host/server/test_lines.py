@@ -62,6 +62,19 @@ def test_many_lines_are_counted(
     assert written(caplog) == []
 
 
+def test_summed_up_no_more_often_than_asked_for(
+    lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(lines, "a", 10)
+    written(caplog)
+    clock.now += 9
+    lines.sum_up(every=10)
+    assert written(caplog) == []
+    clock.now += 1
+    lines.sum_up(every=10)
+    assert len(written(caplog)) == 1
+
+
 def test_source_is_heard_again_after_a_while(
     lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
