@@ -19,6 +19,7 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
+from birthkey_host.server.log_format import OneLine
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
@@ -123,10 +124,10 @@ def serve(
     except ValueError as error:
         fail(str(error), code=2)
     key = place.server_key()
+    _log_in_lines()  # what is said of the certificate, too
     listeners: list[Listener] = [(*plain, None)]
     if tls or require_tls:
         listeners.append((*secure, _certificate(certificate or place.home / "tls.pem", clients)))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=quota) as registry:
         verifier = Verifier([key], registry.lookup)
         pipeline = Pipeline(verifier, registry, chosen, require_tls=require_tls)
@@ -134,6 +135,12 @@ def serve(
             _serve_serial(serial, baudrate, pipeline)
         else:
             asyncio.run(_serve(TcpServer(pipeline), listeners))
+
+
+def _log_in_lines() -> None:
+    log = logging.StreamHandler()
+    log.setFormatter(OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[log])
 
 
 def _client_certificates(when: str) -> ClientCertificates:
