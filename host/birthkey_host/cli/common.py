@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 
 from birthkey_host.certificates import CaError
 from birthkey_host.keys import ServerKey
+from birthkey_host.legible import excerpt
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
 
@@ -27,6 +29,10 @@ Why = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 Label = Annotated[
     str | None, typer.Option("--label", help=f"What to call it, up to {LABEL} characters.")
 ]
+
+
+_LOGIN_UID = Path("/proc/self/loginuid")  # kept by the kernel; nobody but root writes there
+_NO_LOGIN = 0xFFFFFFFF
 
 
 class Commands(TyperGroup):
@@ -116,11 +122,26 @@ def label(text: str | None) -> str | None:
 
 
 def login() -> str:
-    """Who asks, for the audit log."""
+    """Who asks, for the audit log: the user that the system runs this for, as `ada (uid 1000)`.
+
+    Who became another one after he logged in, as with sudo, is named too. Nothing is taken from the
+    environment, where everyone is who he says he is.
+    """
+    uid = os.getuid()
     try:
-        return printable(getpass.getuser())
-    except (OSError, KeyError, ImportError):  # a user without a name, as in many containers
-        return "unknown"
+        first = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        first = _NO_LOGIN
+    became = "" if first in (uid, _NO_LOGIN) else f", logged in as {_user(first)}"
+    return _user(uid) + became
+
+
+def _user(uid: int) -> str:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):  # a user without a name, as in many containers
+        return f"uid {uid}"
+    return f"{excerpt(name, 64)} (uid {uid})"
 
 
 def group(identity: bytes) -> str:

@@ -24,7 +24,7 @@ from birthkey_host.registry import State
 from birthkey_host.repl import Repl
 from birthkey_host.verifier import Verdict
 from boards.emulated.unix_port import FIRMWARE
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import Server
 from stock_board import BOARD_PY, StockBoard
 
@@ -101,9 +101,9 @@ class TestRegistration:
     def test_event_says_who_and_why(
         self, birthkey: Command, bench: StockBoard, server: Server
     ) -> None:
-        birthkey("factory", "--port", bench.port, env={"LOGNAME": "ada"})
+        birthkey("factory", "--port", bench.port)
         event = server.registry.events()[-1]
-        assert (event.who, event.why) == ("ada", "at the bench")
+        assert (event.who, event.why) == (ADA, "at the bench")
         assert event.at == pytest.approx(time.time(), abs=60)
         events.verify(server.registry.events())
 

@@ -9,10 +9,8 @@ from birthkey_host.message import Reason
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import State
 from birthkey_host.schema import Action
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import NOW, Server, data, refused, state, stored
-
-ADA = {"env": {"LOGNAME": "ada"}}
 
 
 class TestApprove:
@@ -21,13 +19,13 @@ class TestApprove:
     ) -> None:
         server.enrol(board)
         name = grouped(board.device_id)
-        said = birthkey("approve", board.device_id.hex(), "--why", "mine", env={"LOGNAME": "ada"})
+        said = birthkey("approve", board.device_id.hex(), "--why", "mine")
         assert said == f"{name} is active\n"
         device = server.registry.device(board.device_id)
         assert device is not None
         assert device.state is State.ACTIVE
         event = server.registry.events()[-1]
-        assert (event.who, event.why) == ("ada", "mine")
+        assert (event.who, event.why) == (ADA, "mine")
         assert event.at == pytest.approx(time.time(), abs=60)
         events.verify(server.registry.events())
 
@@ -104,10 +102,10 @@ class TestSuspend:
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
     ) -> None:
         name = enrolled.device_id.hex()
-        said = birthkey("suspend", name, "--why", "leaks", **ADA)
+        said = birthkey("suspend", name, "--why", "leaks")
         assert said == f"{grouped(enrolled.device_id)} is suspended; `birthkey approve` ends it\n"
         event = server.registry.events()[-1]
-        assert (event.action, event.who, event.why) == (Action.SUSPENDED, "ada", "leaks")
+        assert (event.action, event.who, event.why) == (Action.SUSPENDED, ADA, "leaks")
         message = data(enrolled)
         assert server(enrolled, message) == refused(Reason.SUSPENDED, 1)
         sentence = birthkey.fails("suspend", name)
@@ -121,10 +119,10 @@ class TestRevoke:
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
     ) -> None:
         name = enrolled.device_id.hex()
-        said = birthkey("revoke", *grouped(enrolled.device_id).split(), "--why", "stolen", **ADA)
+        said = birthkey("revoke", *grouped(enrolled.device_id).split(), "--why", "stolen")
         assert said == f"{grouped(enrolled.device_id)} is revoked, for ever\n"
         event = server.registry.events()[-1]
-        assert (event.action, event.who, event.why) == (Action.REVOKED, "ada", "stolen")
+        assert (event.action, event.who, event.why) == (Action.REVOKED, ADA, "stolen")
         assert server(enrolled, data(enrolled)).reason is Reason.REVOKED
         assert birthkey.fails("revoke", name) == "it is revoked already, and that is for ever"
 
@@ -158,12 +156,12 @@ class TestPrune:
     ) -> None:
         message = data(enrolled)
         server(enrolled, message, NOW + 86400)
-        assert birthkey("prune", "--before", "2023-11-15", **ADA) == "1 message deleted\n"
+        assert birthkey("prune", "--before", "2023-11-15") == "1 message deleted\n"
         assert birthkey("prune", "--before", "2023-11-16") == "1 message deleted\n"
         assert birthkey("prune", "--before", "2023-11-16") == "0 messages deleted\n"
         assert server(enrolled, message) == refused(Reason.OLD, 1)
         event = server.registry.events()[-2]
-        assert (event.action, event.who, event.why) == (Action.PRUNED, "ada", "messages: 1")
+        assert (event.action, event.who, event.why) == (Action.PRUNED, ADA, "messages: 1")
         events.verify(server.registry.events())
 
     def test_one_device(self, birthkey: Command, server: Server, enrolled: ReferenceDevice) -> None:

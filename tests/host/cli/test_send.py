@@ -7,19 +7,19 @@ import pytest
 from birthkey_host.message import Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.schema import Action
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import Server, data, execute
 
 
 def test_command_is_queued(birthkey: Command, server: Server, enrolled: ReferenceDevice) -> None:
     name = enrolled.device_id.hex()
-    said = birthkey("send", name, '{"led": true}', "--why", "dark", env={"LOGNAME": "ada"})
+    said = birthkey("send", name, '{"led": true}', "--why", "dark")
     assert said.startswith(f"command 1 waits for {grouped(enrolled.device_id)} until 20")
     [row] = server.registry.commands(enrolled.device_id)
     assert row.expires - row.queued == 86400
     assert row.queued == pytest.approx(time.time(), abs=60)
     event = server.registry.events()[-1]
-    assert (event.action, event.who) == (Action.COMMANDED, "ada")
+    assert (event.action, event.who) == (Action.COMMANDED, ADA)
     assert event.why == 'command 1: {"led":true}; dark'
     assert birthkey("send", grouped(enrolled.device_id), "{}").startswith("command 2 waits for ")
 
