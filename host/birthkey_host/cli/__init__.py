@@ -21,6 +21,7 @@ from birthkey_host.cli import (
     tools,
 )
 from birthkey_host.cli.common import Commands, Place
+from birthkey_host.cli.output import guard
 
 app = typer.Typer(
     cls=Commands,
@@ -73,4 +74,5 @@ app.add_typer(ca.app, name="ca")
 
 def main() -> None:
     """The entry point of `birthkey`."""
+    guard()
     app(prog_name="birthkey")

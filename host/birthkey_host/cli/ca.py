@@ -150,7 +150,7 @@ def _begin(ca: Authority, password: _Password, encrypt: bool | None) -> None:
 def _switch(ca: Authority, password: _Password) -> None:
     made = ca.switch(password.existing)
     password.say_if_unused()
-    typer.echo(f"{common_name(ca.load(Role.CURRENT).certificate.subject)} signs now.")
+    typer.echo(printable(f"{common_name(ca.load(Role.CURRENT).certificate.subject)} signs now."))
     if made is None:
         typer.echo(f"There is no {ca.server_path} yet: birthkey ca issue NAME")
     else:
@@ -219,7 +219,7 @@ def _warn(sentence: str) -> None:
 
 
 def _joined(names: Sequence[Name]) -> str:
-    return ", ".join(str(name.value) for name in names)
+    return printable(", ".join(str(name.value) for name in names))
 
 
 def _names_now(ca: Authority) -> list[Name]:
@@ -283,7 +283,9 @@ class _Password:
             return self._word
         if not _at_terminal():
             fail(f"there is nobody to ask for the password: give --password-file or {PASSWORD}")
-        word: str = typer.prompt(text, hide_input=True, confirmation_prompt=confirm, err=True)
+        word: str = typer.prompt(
+            printable(text), hide_input=True, confirmation_prompt=confirm, err=True
+        )
         return os.fsencode(word)
 
 

@@ -19,8 +19,9 @@ from sqlalchemy import URL
 from typer.core import TyperGroup
 
 from birthkey_host.certificates import CaError
+from birthkey_host.cli.output import cell, fitting, unguarded
 from birthkey_host.keys import ServerKey
-from birthkey_host.legible import excerpt
+from birthkey_host.legible import excerpt, legible
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
 
@@ -157,23 +158,19 @@ def moment(seconds: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that could steer a terminal or hide: escaped as in JSON."""
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    """`text` without anything that could steer a terminal or hide: see `legible`."""
+    return legible(text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for a person at a terminal; else lines of cells with tabs between them."""
-    console = Console()
+    """A table for a person at a terminal; else lines with tabs between what `cell` makes."""
+    console = Console(file=unguarded())
     if not console.is_terminal:  # a program reads it
         for row in (header, *rows):
-            typer.echo("\t".join(printable(cell) for cell in row))
+            typer.echo("\t".join(map(cell, row)))
         return
     drawn = Table(*(Column(name, overflow="fold") for name in header))  # nothing is cut off
     for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))  # Text: no markup is read
+        shown = (fitting(printable(text), console.encoding) for text in row)
+        drawn.add_row(*map(Text, shown))  # Text: no markup is read
     console.print(drawn)

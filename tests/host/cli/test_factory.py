@@ -302,6 +302,18 @@ def test_code_is_drawn_whole() -> None:
     assert len(rows) == (len(modules) + 1) // 2
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_code_is_drawn_where_there_are_no_blocks(encoding: str) -> None:
+    identity = bytes(range(16))
+    modules = [list(row) for row in segno.make_qr(identity.hex().upper()).matrix_iter(border=4)]
+    rows = qr_code(identity, encoding).rstrip("\n").split("\n")
+    assert [[row[at] == " " for at in range(0, len(row), 2)] for row in rows] == [
+        [bool(module) for module in row] for row in modules
+    ]
+    assert {character for row in rows for character in row} == {" ", "#"}
+    assert qr_code(identity, "cp437") == qr_code(identity)
+
+
 def enrol(board: StockBoard, birthkey: Command, server: Server) -> Verdict:
     key = ServerKey.load(birthkey.home / "server.key")
     return server.record(server.receive(frame_of(board, key)))

@@ -111,7 +111,7 @@ class TestShow:
         one, two, three, four, five, six, seven = self.lines(birthkey, enrolled)
         assert one.startswith("command 1 done: {n: 0} gave null, 20")
         assert two.startswith("command 2 done: {n: 1} gave {led: true}, 20")
-        assert three.startswith("command 3 done: {n: 2} gave failed: ValueError: no pin, 20")
+        assert three.startswith('command 3 done: {n: 2} gave failed: "ValueError: no pin", 20')
         assert four == "command 4 outcome unknown: {n: 3}"
         assert five.startswith("command 5 sent: {n: 4}, until 20")
         assert six.startswith("command 6 queued: {n: 5}, until 20")
