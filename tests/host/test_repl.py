@@ -159,6 +159,17 @@ class TestHostileBoards:
                 repl.ask("print(1)", patience=1)
             assert len(str(caught.value)) < 300
 
+    def test_many_bytes_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not the time that ends this."""
+        monkeypatch.setattr(module, "_MARGIN", 200.0)
+        monkeypatch.setattr(module, "_MOST", 10_000)
+        with (
+            HostilePort(b"OK" + 1000 * b"x") as port,
+            Repl(port.name) as repl,
+            pytest.raises(ReplError, match="does not stop talking"),
+        ):
+            repl.ask("print(1)", patience=1)
+
     @pytest.mark.parametrize(
         "code",
         [

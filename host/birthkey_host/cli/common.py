@@ -117,7 +117,7 @@ def device_id(words: Sequence[str]) -> bytes:
 
 def label(text: str | None) -> str | None:
     """A label as it was typed, if it is one."""
-    if text is not None and not (0 < len(text) <= LABEL and text.isprintable()):
+    if text is not None and not (0 < len(text) <= LABEL and text == legible(text)):
         fail(f"a label is 1 to {LABEL} characters that can be printed", code=2)
     return text
 

@@ -1,4 +1,4 @@
-"""Who asks, for the audit log."""
+"""Who asks, for the audit log, and what may be a label."""
 
 from __future__ import annotations
 
@@ -61,3 +61,16 @@ def test_who_became_another_is_named_too(login_uid: Path) -> None:
     assert login() == f"{ADA}, logged in as uid {ME + 2}"
     login_uid.write_text(f"{ME + 1}")
     assert login().startswith(f"{ADA}, logged in as bob")
+
+
+@pytest.mark.parametrize(
+    "text", ["\u3164", "a\ufe0f", "a" + 5 * "\u0301", "\u202e", "\x1b", "", "\n"]
+)
+def test_label_that_would_not_be_seen_as_it_is(birthkey: Command, text: str) -> None:
+    sentence = birthkey.fails("approve", "ab" * 16, "--label", text, code=2)
+    assert sentence == "a label is 1 to 64 characters that can be printed"
+
+
+def test_label_in_any_script(birthkey: Command, server: Server) -> None:
+    birthkey("approve", "ab" * 16, "--label", "ポンプ 7, tie\u0302\u0301ng 😀")
+    assert "ポンプ 7, tie\u0302\u0301ng 😀" in birthkey("devices")

@@ -15,7 +15,7 @@ import tty
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from birthkey_host.cli.output import Guarded, cell, fitting, json_text
@@ -66,6 +66,7 @@ class TestCells:
 
 
 @given(st.dictionaries(ANY, ANY), st.sampled_from([None, 2]))
+@example({"\x7f": "\x7f"}, None)
 def test_json_is_printable_ascii(value: dict[str, str], indent: int | None) -> None:
     shown = json_text(value, indent)
     assert all(" " <= character <= "~" or character == "\n" for character in shown)
