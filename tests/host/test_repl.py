@@ -153,12 +153,14 @@ class TestHostileBoards:
         ids=["output", "error", "window of nothing"],
     )
     @pytest.mark.parametrize("pause", [0, 0.02], ids=["flood", "drip"])
+    @pytest.mark.timeout(60)
     def test_answer_that_never_ends(self, answer: bytes, pause: float) -> None:
         with HostilePort(answer, pause=pause) as port, Repl(port.name) as repl:
             with pytest.raises(ReplError, match="does not stop talking") as caught:
                 repl.ask("print(1)", patience=1)
             assert len(str(caught.value)) < 300
 
+    @pytest.mark.timeout(60)
     def test_many_bytes_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not the time that ends this."""
         monkeypatch.setattr(module, "_MARGIN", 200.0)

@@ -89,13 +89,6 @@ MUTATIONS = [
         "tests/host/cli/test_output.py",
     ),
     (
-        "text: JSON is printable",
-        OUTPUT,
-        '.replace("\\x7f", "\\\\u007f")',
-        "",
-        "tests/host/cli/test_output.py",
-    ),
-    (
         "text: the command line guards its streams",
         "host/birthkey_host/cli/__init__.py",
         "    guard()\n",

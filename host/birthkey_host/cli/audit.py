@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
 from birthkey_host import events
 from birthkey_host.cli.common import Place, device_id, fail, group, moment, table
-from birthkey_host.cli.output import json_text
 from birthkey_host.schema import Event
 
 
@@ -65,7 +65,7 @@ def _verified(rows: list[Event]) -> str:
 
 
 def _json(row: Event) -> str:
-    return json_text(
+    return json.dumps(
         {
             "number": row.number,
             "at": moment(row.at),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,7 +12,6 @@ import typer
 from birthkey_host import cbor, commands
 from birthkey_host.cli import values
 from birthkey_host.cli.common import Id, Place, device_id, fail, group, moment, printable, table
-from birthkey_host.cli.output import json_text
 from birthkey_host.evidence import PROOFS, Case, Exhibit, examine
 from birthkey_host.registry import Registry
 from birthkey_host.schema import Approval, CommandState, Device, StoredCommand
@@ -32,7 +32,7 @@ def devices(
         awaited = registry.approvals()
     if as_json:
         objects = [_fields(device) for device in rows] + [_awaited(row) for row in awaited]
-        typer.echo(json_text(objects, indent=2))
+        typer.echo(json.dumps(objects, indent=2))
         return
     cells = [
         (

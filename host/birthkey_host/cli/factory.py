@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from birthkey_host.cli.common import (
     login,
     printable,
 )
-from birthkey_host.cli.output import fitting, json_text, unguarded
+from birthkey_host.cli.output import fitting, unguarded
 from birthkey_host.factory import Entry, FactoryError, Proof, prove, register
 from birthkey_host.repl import Repl, ReplError
 
@@ -85,7 +86,7 @@ def qr_code(identity: bytes, encoding: str | None = None) -> str:
 
 
 def _json(proof: Proof, entry: Entry) -> str:
-    return json_text(
+    return json.dumps(
         {
             "device": proof.device_id.hex(),
             "public_key": proof.public_key.hex(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 
 from birthkey_host.cli import values
 from birthkey_host.cli.common import Place, device_id, fail, group, moment, table
-from birthkey_host.cli.output import json_text
 from birthkey_host.message import Message, Type
 from birthkey_host.schema import StoredMessage
 
@@ -68,7 +68,7 @@ def _cells(row: StoredMessage) -> tuple[str, ...]:
 
 def _json(row: StoredMessage) -> str:
     message, kind = _decode(row)
-    return json_text(
+    return json.dumps(
         {
             "received": moment(row.received),
             "device": row.device_id.hex(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import sys
 from typing import TextIO, cast
@@ -25,12 +24,6 @@ def cell(text: str) -> str:
     if _BEGINS_FORMULA.match(shown) and not _NUMBER.fullmatch(shown):
         return "'" + shown
     return shown
-
-
-def json_text(value: object, indent: int | None = None) -> str:
-    """`value` as JSON of printable ASCII alone; between its lines, with `indent`, line feeds."""
-    # json leaves out one control character.
-    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 def fitting(text: str, encoding: str | None) -> str:

@@ -15,10 +15,10 @@ import tty
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from birthkey_host.cli.output import Guarded, cell, fitting, json_text
+from birthkey_host.cli.output import Guarded, cell, fitting
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from command import Command
@@ -63,15 +63,6 @@ class TestCells:
         line = "\t".join(map(cell, texts))
         [row] = csv.reader(io.StringIO(line), delimiter="\t") if line else [[""]]
         assert row == [cell(text) for text in texts]
-
-
-@given(st.dictionaries(ANY, ANY), st.sampled_from([None, 2]))
-@example({"\x7f": "\x7f"}, None)
-def test_json_is_printable_ascii(value: dict[str, str], indent: int | None) -> None:
-    shown = json_text(value, indent)
-    assert all(" " <= character <= "~" or character == "\n" for character in shown)
-    assert indent or "\n" not in shown
-    assert json.loads(shown) == value
 
 
 @pytest.mark.parametrize(
