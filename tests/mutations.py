@@ -26,6 +26,7 @@ from support import (
     limit_mutations,
     operator_mutations,
     protocol_mutations,
+    text_mutations,
     tls_mutations,
 )
 
@@ -52,6 +53,7 @@ MUTATIONS = [
         limit_mutations,
         operator_mutations,
         tls_mutations,
+        text_mutations,
     )
     for row in table.MUTATIONS
 ]

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from birthkey_host.cli.common import printable
+from birthkey_host.cli.printing import fitting
 from birthkey_host.repl import ReplError
 from boards.build.cache import BuildError
 from boards.build.firmware import names
@@ -95,7 +96,7 @@ def flash(
     console = Console(highlight=False, soft_wrap=True)
     if list_ports or port is None or board is None:
         for line in listing(ask=list_ports):
-            console.print(line, markup=False)
+            console.print(fitting(printable(line), console.encoding), markup=False)
         if list_ports:
             return
         _fail("say which board is on which port: make flash BOARD=NAME PORT=PORT", code=2)

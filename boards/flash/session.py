@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from birthkey_host.cli.printing import fitting
+from birthkey_host.legible import legible
 from birthkey_host.repl import Repl
 from boards.build import firmware as builder
 from boards.flash import application, firmware, identity, image
@@ -88,7 +90,8 @@ class Session:
             self._say("everything was there already: nothing was written")
 
     def _say(self, sentence: str) -> None:
-        self._console.print(sentence, markup=False)
+        shown = fitting(legible(sentence), self._console.encoding)  # a board has said some of it
+        self._console.print(shown, markup=False)
 
     def _look(self, repl: Repl) -> Found:
         return probe(repl, self._folder / "board.py")

@@ -12,6 +12,7 @@ from birthkey_host import bad_keys
 from birthkey_host.cose import thumbprint
 from birthkey_host.errors import FrameError
 from birthkey_host.keys import ServerKey
+from birthkey_host.legible import excerpt
 from birthkey_host.life import ENDED
 from birthkey_host.registry import Registry
 from birthkey_host.repl import BoardError, Repl, ReplError
@@ -73,8 +74,8 @@ def prove(repl: Repl, now: float) -> Proof:
         raise
     if isinstance(said, str):
         raise FactoryError(
-            f"there is no birthkey on the board, or an older one ({said}): `make flash` puts it"
-            " there"
+            f"there is no birthkey on the board, or an older one ({excerpt(said, 200)}):"
+            " `make flash` puts it there"
         )
     match said:
         case (bool(born), bytes(frame)):

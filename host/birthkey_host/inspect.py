@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Literal
 from birthkey_host import cbor, cose, hpke
 from birthkey_host.errors import FrameError, Layer
 from birthkey_host.keys import ServerKey
+from birthkey_host.legible import quoted
 from birthkey_host.message import Type, check_down, decode_message
 from birthkey_host.verifier import Lookup, Verifier, check_message
 
@@ -355,9 +355,7 @@ def _text(data: bytes, item: _Item) -> str:
         case 2:
             return f"h'{content.hex()}'"
         case 3:
-            text = content.decode(errors="backslashreplace")
-            # A board's text must not steer the terminal that shows it.
-            return json.dumps(text, ensure_ascii=not text.isprintable())
+            return quoted(content.decode(errors="backslashreplace"), None)
         case 4:
             return f"array of {item.argument}"
         case 5:

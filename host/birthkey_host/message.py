@@ -10,6 +10,7 @@ from typing import TypeGuard
 from birthkey_host import cbor, cose
 from birthkey_host.cbor import Value
 from birthkey_host.errors import FrameError
+from birthkey_host.legible import quoted
 
 MAX_MESSAGE = 3800
 """Bytes of an encoded message, so that it fits a frame with its signature and its seal."""
@@ -272,7 +273,9 @@ def _fields(body: Value, *, required: set[int], optional: set[int]) -> dict[int 
     if missing := required - body.keys():
         raise ValueError(f"field {min(missing)} is missing")
     if unknown := body.keys() - required - optional:
-        raise ValueError(f"field {sorted(map(str, unknown))[0]} is not known in this message")
+        key = min(unknown, key=str)
+        name = quoted(key) if isinstance(key, str) else str(key)
+        raise ValueError(f"field {name} is not known in this message")
     return body
 
 

@@ -1,11 +1,11 @@
 """A board's REPL over its serial port: runs code on it and takes what the code printed.
 
-The transport is mpremote's. Whatever goes wrong is a `ReplError`, a sentence for a person.
+The transport is mpremote's. Whatever goes wrong is a `ReplError`, a sentence for a person. What is
+on the port may be hostile: each call has a bound of bytes and of time, whatever comes.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import errno
 import io
@@ -21,8 +21,13 @@ from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 from serial.tools import list_ports  # type: ignore[import-untyped]
 
+from birthkey_host.legible import excerpt, quoted
+from birthkey_host.literals import literal
+
 _TICK = 1.0  # seconds that a single read or write of the port may take
 _PATIENCE = 10.0
+_MARGIN = 20.0  # seconds that a board may go on talking after its time to be silent
+_MOST = 128 * 1024  # bytes that a board may say at a time
 _BUSY = 1.0  # so long may another program take to let go of the port
 _ATTEMPTS = (2.0, 5.0, 10.0)  # a board that is just starting misses the first
 
@@ -43,10 +48,11 @@ class BoardError(ReplError):
     """Code on the board raised an exception."""
 
     def __init__(self, kind: str, text: str) -> None:
-        super().__init__(f"the board says {kind}: {text}" if text else f"the board says {kind}")
-        self.kind = kind
+        self.kind = excerpt(kind, 60)
         """The name of its class."""
-        self.text = text
+        self.text = excerpt(text, 300)
+        says = f"the board says {self.kind}"
+        super().__init__(f"{says}: {self.text}" if text else says)
 
 
 class Repl:
@@ -59,6 +65,7 @@ class Repl:
         self.port = port
         self._transport = _opened(port)
         self._transport.serial.write_timeout = _PATIENCE
+        self._meter = _Meter(self._transport.serial)
         try:
             self.reset()
         except BaseException:
@@ -67,18 +74,25 @@ class Repl:
 
     def reset(self) -> None:
         """Reset the interpreter: all modules and mounts of before are gone."""
+        endless = False
         for patience in _ATTEMPTS:
+            self._meter.begin(3 * patience + _TICK)  # mpremote waits for three things
             # mpremote prints what it could not make sense of.
-            with contextlib.suppress(TransportError), contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()):
                 try:
                     self._transport.enter_raw_repl(timeout_overall=patience)
                     return
+                except TransportError as error:
+                    endless = isinstance(error, _Endless)
                 except OSError as error:
                     raise ReplError(self._silent()) from error
-        raise ReplError(self._silent())
+        raise ReplError(self._endless() if endless else self._silent())
 
     def run(self, code: str, patience: float = _PATIENCE) -> str:
-        """What `code` prints; it may be silent for `patience` seconds at a time."""
+        """What `code` prints, at most 128 KiB; it may be silent for `patience` seconds at a time,
+        and take little more in all.
+        """
+        self._meter.begin(patience + _MARGIN)
         with self._wire():
             out, error = self._transport.exec_raw(code, timeout=patience)
         if error:
@@ -86,20 +100,20 @@ class Repl:
         return str(out.decode(errors="replace")).replace("\r\n", "\n")
 
     def ask(self, code: str, patience: float = _PATIENCE) -> Any:
-        """The value whose `repr` is the last line that `code` prints."""
+        """The value whose `repr` is the last line that `code` prints: see `literal`."""
         lines = self.run(code, patience).splitlines()
         try:
-            return ast.literal_eval(lines[-1])
-        except (IndexError, ValueError, SyntaxError):
-            said = " ".join(lines)[-200:]
-            raise ReplError(f"{self.port} answered what makes no sense: {said!r}") from None
+            return literal(lines[-1])
+        except (IndexError, ValueError):
+            said = quoted(" ".join(lines)[-200:], None)
+            raise ReplError(f"{self.port} answered what makes no sense: {said}") from None
 
     def close(self) -> None:
         """Let the board's own program start again, and let go of the port."""
         with contextlib.suppress(TransportError, OSError):
             self._transport.exit_raw_repl()
             self._transport.serial.write(b"\x04")  # soft reset, from the friendly REPL
-            self._transport.serial.flush()
+            self._meter.drain()
         self._hang_up()
 
     def __enter__(self) -> Repl:
@@ -123,10 +137,13 @@ class Repl:
             # struct.error: a part of the handshake is missing.
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
+        except _Endless:
+            raise ReplError(self._endless()) from None
         except (TransportError, OSError, struct.error) as error:
             raise ReplError(
-                f"the board on {self.port} fell silent ({error}): was it unplugged, or does another"
-                " program read its port? Plug it in again, and repeat the command"
+                f"the board on {self.port} fell silent ({excerpt(str(error), 100)}): was it"
+                " unplugged, or does another program read its port? Plug it in again, and repeat"
+                " the command"
             ) from error
 
     def _silent(self) -> str:
@@ -136,12 +153,51 @@ class Repl:
             " the port?"
         )
 
+    def _endless(self) -> str:
+        return (
+            f"what is on {self.port} does not stop talking: is it the right port? If it is, a"
+            " program on the board may be the cause, or a firmware that means harm: flash it anew"
+        )
+
+
+class _Endless(TransportError):  # type: ignore[misc]
+    """More has come, or for longer, than is sensible."""
+
+
+class _Meter:
+    """Counts what is read from a port: the loops of mpremote end when nothing comes, or never."""
+
+    def __init__(self, port: Any) -> None:
+        self._port, self._read = port, port.read
+        self._left, self._end = 0, 0.0
+        port.read = self.read
+
+    def begin(self, seconds: float) -> None:
+        """From now on so long, and so many bytes as ever."""
+        self._left, self._end = _MOST, time.monotonic() + seconds
+
+    def read(self, size: int = 1) -> bytes:
+        """As the port's own; raises `_Endless` when it is enough."""
+        if time.monotonic() > self._end:
+            raise _Endless("it takes too long")
+        data = bytes(self._read(size))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _Endless("it says too much")
+        return data
+
+    def drain(self) -> None:
+        """Wait until all has gone that was written, but not for ever, as the port would."""
+        end = time.monotonic() + _BUSY
+        while getattr(self._port, "out_waiting", 0) and time.monotonic() < end:
+            time.sleep(_BUSY / 100)
+
 
 def ports() -> list[str]:
     """The serial ports of this machine that a board may be on, as `PORT  what it says it is`."""
     found = sorted(list_ports.comports())
     width = max((len(port.device) for port in found), default=0)
-    return [f"{port.device:{width}}  {port.description}" for port in found]
+    return [f"{port.device:{width}}  {excerpt(port.description, 80)}" for port in found]
 
 
 def _opened(port: str) -> SerialTransport:

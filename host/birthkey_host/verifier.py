@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from birthkey_host import cbor, cose, hpke, signatures
 from birthkey_host.errors import FrameError, Layer
 from birthkey_host.keys import ServerKey
+from birthkey_host.legible import excerpt
 from birthkey_host.message import (
     Command,
     Enrol,
@@ -106,7 +107,7 @@ class Outcome:
     refusal: Reason | None
     """A refusal that needs no registry: unknown-device, type or malformed."""
     detail: str
-    """That refusal as a sentence, for a log."""
+    """That refusal as a sentence for a log, legible whatever was in the message."""
     _context: hpke.Context = field(repr=False, compare=False)
 
     @property
@@ -266,7 +267,7 @@ def check_message(message: Message, boot: int) -> Checked:
             return Checked(status=parse_status(message.body))
         check_data(message.body)
     except ValueError as error:
-        return Checked(refusal=Reason.MALFORMED, detail=str(error))
+        return Checked(refusal=Reason.MALFORMED, detail=excerpt(str(error)))
     return Checked()
 
 

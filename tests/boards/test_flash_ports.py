@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from birthkey_host.factory import prove
@@ -13,6 +15,7 @@ from birthkey_host.repl import Repl
 from boards.build import dist
 from boards.flash import ports
 from boards.flash.__main__ import app
+from boards.flash.session import Session
 from flashing import Flash
 from stock_board import StockBoard
 
@@ -75,3 +78,18 @@ def test_nothing_is_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports.list_ports, "comports", list)
     said = CliRunner().invoke(app, ["--list"]).output
     assert said == "no serial ports: plug a board in\n"
+
+
+def test_what_a_port_and_a_board_say_is_legible(
+    monkeypatch: pytest.MonkeyPatch, board: StockBoard
+) -> None:
+    said = "\x1b[2J\u202e[red]"
+    monkeypatch.setattr(
+        ports.list_ports, "comports", lambda: [Port(device="/dev/x", description=said, vid=1)]
+    )
+    monkeypatch.setattr(ports, "_asked", lambda port: said)
+    listed = CliRunner().invoke(app, ["--list"]).output
+    assert listed == r"/dev/x  \u001b[2J\u202e[red]  \u001b[2J\u202e[red]" + "\n"
+    written = io.StringIO()
+    Session("STOCK", "/dev/x", Console(file=written))._say(said)
+    assert written.getvalue() == r"\u001b[2J\u202e[red]" + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ def test_an_enrol_is_read_as_it_was_written(claim: bytes | None) -> None:
     ids=repr,
 )  # fmt: skip
 def test_another_enrol_is_refused_by_its_field(change: dict[Any, Any]) -> None:
-    with pytest.raises(ValueError, match=f"field {next(iter(change))}"):
+    with pytest.raises(ValueError, match=f"field {json.dumps(next(iter(change)))}"):
         message.parse_enrol({**ENROL, **change})
 
 
@@ -148,7 +149,7 @@ def test_a_status_is_read_as_it_was_written(status: Status) -> None:
     ids=repr,
 )  # fmt: skip
 def test_another_status_is_refused_by_its_field(body: dict[Any, Any]) -> None:
-    with pytest.raises(ValueError, match=f"field {next(iter(body))}"):
+    with pytest.raises(ValueError, match=f"field {json.dumps(next(iter(body)))}"):
         message.parse_status(body)
 
 
@@ -197,3 +198,24 @@ def test_what_goes_down_is_accepted(down: Message) -> None:
 def test_other_things_do_not_go_down(kind: int, body: Any) -> None:
     with pytest.raises(ValueError, match=r"type|field|body"):
         message.check_down(Message(kind, 1, body))
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"\x1b[2J\n2026 INFO stored": 0}, r'"\u001b[2J\n2026 INFO stored"'),
+        ({"\u202e": 0}, r'"\u202e"'),
+        ({"k" * 3600: 0}, '"' + "k" * 40 + '"...'),
+        ({"\x1b" * 3600: 0}, '"' + r"\u001b" * 40 + '"...'),
+        ({"4": 0}, '"4"'),
+        ({2**64 - 1: 0}, "18446744073709551615"),
+        ({"b": 0, "a": 0}, '"a"'),
+    ],
+)
+@pytest.mark.parametrize("kind", [Type.STATUS, Type.ENROL])
+def test_key_of_a_stranger_is_quoted_and_cut(body: dict[Any, Any], shown: str, kind: Type) -> None:
+    own = ENROL if kind is Type.ENROL else {}
+    parse = message.parse_enrol if kind is Type.ENROL else message.parse_status
+    with pytest.raises(ValueError) as caught:
+        parse({**own, **body})
+    assert str(caught.value) == f"field {shown} is not known in this message"

@@ -7,11 +7,14 @@ import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from birthkey_host import repl as module
+from birthkey_host.legible import legible
 from birthkey_host.repl import BoardError, Repl, ReplError
+from hostile_port import HostilePort
 from stock_board import StockBoard
 
 
@@ -42,7 +45,7 @@ def test_code_that_raises(board: StockBoard) -> None:
 
 
 def test_answer_that_makes_no_sense(board: StockBoard) -> None:
-    with Repl(board.port) as repl, pytest.raises(ReplError, match="makes no sense: 'hm'"):
+    with Repl(board.port) as repl, pytest.raises(ReplError, match='makes no sense: "hm"'):
         repl.ask("print('hm')")
 
 
@@ -126,3 +129,81 @@ def test_board_that_is_unplugged(board: StockBoard) -> None:
 def test_code_that_takes_too_long(board: StockBoard) -> None:
     with Repl(board.port) as repl, pytest.raises(ReplError, match="fell silent"):
         repl.run("import time\ntime.sleep(30)", patience=0.5)
+
+
+class TestHostileBoards:
+    """Whatever is on the port, there is one sentence, soon."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_MARGIN", 1.0)
+
+    @pytest.mark.usefixtures("short")
+    @pytest.mark.parametrize("said", [b"x", b"\x1b[2J\n", b">", b"raw REPL; CTRL-B to exit\r\n"])
+    def test_port_that_never_stops_talking(self, said: bytes) -> None:
+        with (
+            HostilePort(1000 * said, handshake=False) as port,
+            pytest.raises(ReplError, match="does not stop talking: is it the right port"),
+        ):
+            Repl(port.name)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [b"OK" + 1000 * b"x", b"OK\x04" + 1000 * b"x", b"R\x01\x00\x00" + 1000 * b"\x01"],
+        ids=["output", "error", "window of nothing"],
+    )
+    @pytest.mark.parametrize("pause", [0, 0.02], ids=["flood", "drip"])
+    @pytest.mark.timeout(60)
+    def test_answer_that_never_ends(self, answer: bytes, pause: float) -> None:
+        with HostilePort(answer, pause=pause) as port, Repl(port.name) as repl:
+            with pytest.raises(ReplError, match="does not stop talking") as caught:
+                repl.ask("print(1)", patience=1)
+            assert len(str(caught.value)) < 300
+
+    @pytest.mark.timeout(60)
+    def test_many_bytes_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not the time that ends this."""
+        monkeypatch.setattr(module, "_MARGIN", 200.0)
+        monkeypatch.setattr(module, "_MOST", 10_000)
+        with (
+            HostilePort(b"OK" + 1000 * b"x") as port,
+            Repl(port.name) as repl,
+            pytest.raises(ReplError, match="does not stop talking"),
+        ):
+            repl.ask("print(1)", patience=1)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "print('(' * 20000)",
+            "print('[' * 90 + ']' * 90)",
+            "print('-' * 20000 + '1')",
+            "print('1' + '-1' * 20000)",
+            "print('{[]: 1}')",
+            "print('9' * 5000)",
+            "print('__import__(\"os\").abort()')",
+            "print('\\x1b[2J' * 10000)",
+            "print(20000 * '\"\\\\d\"')",
+        ],
+    )
+    def test_answer_that_is_no_value(self, board: StockBoard, code: str) -> None:
+        with Repl(board.port) as repl, pytest.raises(ReplError, match="makes no sense: ") as caught:
+            repl.ask(code)
+        assert legible(str(caught.value)) == str(caught.value)
+        assert len(str(caught.value)) < 1500
+
+    def test_error_is_cut_and_legible(self, board: StockBoard) -> None:
+        code = "class E(Exception): pass\nE.__name__\nraise E('\\x1b[2J' * 1000)"
+        with Repl(board.port) as repl, pytest.raises(BoardError) as caught:
+            repl.run(code)
+        assert str(caught.value).startswith(r"the board says E: \u001b[2J\u001b[2J")
+        assert len(str(caught.value)) < 400
+
+
+def test_description_of_a_port_is_legible_and_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what a device on USB says of itself."""
+    port = SimpleNamespace(device="/dev/ttyACM0", description="\x1b[2J\n" + 100 * "x")
+    monkeypatch.setattr(module.list_ports, "comports", lambda: [port])
+    [line] = module.ports()
+    assert line.startswith(r"/dev/ttyACM0  \u001b[2J\u000axx")
+    assert len(line) < 100

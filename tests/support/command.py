@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
 from birthkey_host.cli import app
+
+ADA = f"ada (uid {os.getuid()})"
+"""Who runs it, in the tests of the command line."""
 
 
 class Command:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host.cli import output
+from birthkey_host.cli import output, printing
 from birthkey_host.cli.lazy import Commands
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def place(
 def main() -> None:
     """The entry point of `birthkey`."""
     output.guard()
+    printing.guard()
     try:
         app(prog_name="birthkey")
     except output.OutputLost as lost:

@@ -191,7 +191,7 @@ def _begin(
 def _switch(ca: Authority, password: _Password, place: Place) -> None:
     made = ca.switch(password.existing)
     password.say_if_unused()
-    typer.echo(f"{common_name(ca.load(Role.CURRENT).certificate.subject)} signs now.")
+    typer.echo(printable(f"{common_name(ca.load(Role.CURRENT).certificate.subject)} signs now."))
     if made is None:
         typer.echo(f"There is no {ca.server_path} yet: {place.birthkey} ca issue NAME")
     else:
@@ -332,7 +332,9 @@ class _Password:
             return self._word
         if not _at_terminal():
             fail(f"there is nobody to ask for the password: give --password-file or {PASSWORD}")
-        word: str = typer.prompt(text, hide_input=True, confirmation_prompt=confirm, err=True)
+        word: str = typer.prompt(
+            printable(text), hide_input=True, confirmation_prompt=confirm, err=True
+        )
         return os.fsencode(word)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,9 @@ from sqlalchemy.exc import ArgumentError
 
 from birthkey_host.cli.drawing import draw
 from birthkey_host.cli.lazy import Failure
+from birthkey_host.cli.printing import cell, fitting, unguarded
 from birthkey_host.keys import ServerKey
+from birthkey_host.legible import excerpt, legible
 from birthkey_host.registry import QUOTA, Registry, RegistryError
 from birthkey_host.schema import LABEL
 
@@ -31,6 +34,10 @@ Why = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 Label = Annotated[
     str | None, typer.Option("--label", help=f"What to call it, up to {LABEL} characters.")
 ]
+
+
+_LOGIN_UID = Path("/proc/self/loginuid")  # kept by the kernel; nobody but root writes there
+_NO_LOGIN = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +143,32 @@ def device_id(words: Sequence[str]) -> bytes:
 
 def label(text: str | None) -> str | None:
     """A label as it was typed, if it is one."""
-    if text is not None and not (0 < len(text) <= LABEL and text.isprintable()):
+    if text is not None and not (0 < len(text) <= LABEL and text == legible(text)):
         fail(f"a label is 1 to {LABEL} characters that can be printed", code=2)
     return text
 
 
 def login() -> str:
-    """Who asks, for the audit log."""
+    """Who asks, for the audit log: the user that the system runs this for, as `ada (uid 1000)`.
+
+    Who became another one after he logged in, as with sudo, is named too. Nothing is taken from the
+    environment, where everyone is who he says he is.
+    """
+    uid = os.getuid()
     try:
-        return printable(getpass.getuser())
-    except (OSError, KeyError, ImportError):  # a user without a name, as in many containers
-        return "unknown"
+        first = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        first = _NO_LOGIN
+    became = "" if first in (uid, _NO_LOGIN) else f", logged in as {_user(first)}"
+    return _user(uid) + became
+
+
+def _user(uid: int) -> str:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):  # a user without a name, as in many containers
+        return f"uid {uid}"
+    return f"{excerpt(name, 64)} (uid {uid})"
 
 
 def group(identity: bytes) -> str:
@@ -166,23 +188,19 @@ def moment(seconds: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that could steer a terminal or hide: escaped as in JSON."""
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    """`text` without anything that could steer a terminal or hide: see `legible`."""
+    return legible(text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for a person at a terminal; else lines of cells with tabs between them.
+    """A table for a person at a terminal; else lines with tabs between what `cell` makes.
 
     What `rows` yields is printed as it comes, and not kept.
     """
-    console = Console()
+    console = Console(file=unguarded())
     if console.is_terminal:
-        draw(console, header, ([printable(cell) for cell in row] for row in rows))
+        shown = ([fitting(printable(text), console.encoding) for text in row] for row in rows)
+        draw(console, header, shown)
         return
     for row in chain([header], rows):  # a program reads it
-        typer.echo("\t".join(printable(cell) for cell in row))
+        typer.echo("\t".join(map(cell, row)))

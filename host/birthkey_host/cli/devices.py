@@ -127,7 +127,8 @@ def _command(row: StoredCommand, now: float) -> tuple[str, str]:
 def _result(result: cbor.Value) -> str:
     """What an application returned, or why it did not."""
     if isinstance(result, list):
-        return ": ".join(str(part) for part in result)
+        failure, sentence = result
+        return f"{failure!s}: {values.text(sentence)}"
     return values.text(result)
 
 

@@ -21,6 +21,7 @@ from birthkey_host.cli.common import (
     login,
     printable,
 )
+from birthkey_host.cli.printing import fitting, unguarded
 from birthkey_host.factory import Entry, FactoryError, Proof, prove, register
 from birthkey_host.repl import Repl, ReplError
 
@@ -65,15 +66,23 @@ def factory(
         typer.echo(_json(proof, entry))
         return
     typer.echo(f"{group(proof.device_id)}  {printable(entry.label or '')}".rstrip())
-    typer.echo(qr_code(proof.device_id))
+    typer.echo(qr_code(proof.device_id, unguarded().encoding))
 
 
-def qr_code(identity: bytes) -> str:
-    """The id's hex digits as a QR code of characters. `birthkey approve` takes what it says."""
+def qr_code(identity: bytes, encoding: str | None = None) -> str:
+    """The id's hex digits as a QR code of characters. `birthkey approve` takes what it says.
+
+    Where the encoding has no blocks, a module is two characters wide, and light is what is drawn.
+    """
     drawn = io.StringIO()
     # Capital letters make it smaller: QR codes have a mode for them.
-    segno.make_qr(identity.hex().upper()).terminal(drawn, compact=True)
-    return drawn.getvalue()
+    code = segno.make_qr(identity.hex().upper())
+    code.terminal(drawn, compact=True)
+    blocks = drawn.getvalue()
+    if fitting(blocks, encoding) == blocks:
+        return blocks
+    rows = code.matrix_iter(border=4)
+    return "".join("".join("  " if dark else "##" for dark in row) + "\n" for row in rows)
 
 
 def _json(proof: Proof, entry: Entry) -> str:

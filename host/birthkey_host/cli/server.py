@@ -21,6 +21,7 @@ from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
 from birthkey_host.serial_link import SerialLink, SerialLinkError
 from birthkey_host.server.certificate import CertificateError, CertificateFile
+from birthkey_host.server.log_format import OneLine
 from birthkey_host.server.newcomers import AT_ONCE, NewcomerLimits
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.reserve import ReserveLimits
@@ -198,11 +199,11 @@ def serve(
     except ValueError as error:
         fail(str(error), code=2)
     key = place.server_key()
+    _log_in_lines()  # what is said of the certificate, too
     listeners: list[Listener] = [(*plain, None)]
     if tls or require_tls:
         path = certificate or place.home / "tls.pem"
         listeners.append((*secure, _certificate(path, clients, place)))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with place.open_registry(quota=kept) as registry:
         database = [] if registry.path is None else modes.sqlite_files(registry.path)
         for warning in modes.check([place.key_path, *database], place.home):
@@ -220,6 +221,12 @@ def serve(
             _serve_serial(serial, baudrate, pipeline)
         else:
             asyncio.run(_serve(TcpServer(pipeline), listeners))
+
+
+def _log_in_lines() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _quota(quota: str) -> int:

@@ -8,7 +8,7 @@ import re
 import struct
 
 from birthkey_host.cbor import Value
-from birthkey_host.cli.common import printable
+from birthkey_host.legible import quoted
 from birthkey_host.message import Type
 
 # RFC 8428 section 6, table 4: CBOR labels.
@@ -66,7 +66,7 @@ def text(value: Value) -> str:
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, str):
-        return printable(json.dumps(value, ensure_ascii=False))
+        return quoted(value, None)
     return json.dumps(value)
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
 from birthkey_host import cose
+from birthkey_host.legible import excerpt
 from birthkey_host.server.certificate import Certificate
 
 _HEADER = 5
@@ -93,7 +94,9 @@ def _verify(
                 raise ValueError("somebody else has issued it")
             client.device_id = device_of(certificate.to_cryptography())
         except ValueError as fault:
-            client.fault = f"its certificate is not one that a board makes: {fault}"
+            client.fault = (
+                f"its certificate is not one that a board makes: {excerpt(str(fault), 200)}"
+            )
     return client.fault is None
 
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer.testing
 
+from birthkey_host.cli import common
 from birthkey_host.enrolment import Approve
 from birthkey_host.keys import ServerKey
 from birthkey_host.reference_device import ReferenceDevice
@@ -21,6 +23,14 @@ def built_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))
         yield
+
+
+@pytest.fixture(autouse=True)
+def ada(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs these tests is called ada, and has not become it by sudo."""
+    entry = SimpleNamespace(pw_name="ada")
+    monkeypatch.setattr(common, "pwd", SimpleNamespace(getpwuid=lambda uid: entry))
+    monkeypatch.setattr(common, "_LOGIN_UID", tmp_path / "loginuid")
 
 
 @pytest.fixture

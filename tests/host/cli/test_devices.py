@@ -6,7 +6,7 @@ import pytest
 
 from birthkey_host.message import Message, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import NOW, Server, data, execute
 
 MOMENT = "2023-11-14T22:13:20Z"  # NOW
@@ -87,10 +87,10 @@ class TestShow:
         ]
 
     def test_awaited_id(self, birthkey: Command) -> None:
-        birthkey("approve", "ab" * 16, "--label", "pump 7", env={"LOGNAME": "ada"})
+        birthkey("approve", "ab" * 16, "--label", "pump 7")
         lines = birthkey("show", "ab" * 16).splitlines()
         assert lines[1:3] == ["state        approved, not seen yet", "label        pump 7"]
-        assert lines[3].endswith("approved by ada")
+        assert lines[3].endswith(f"approved by {ADA}")
 
     def test_deleted_device(self, birthkey: Command, enrolled: ReferenceDevice) -> None:
         birthkey("delete", enrolled.device_id.hex(), "--why", "sold")

@@ -24,7 +24,7 @@ from birthkey_host.registry import State
 from birthkey_host.repl import Repl
 from birthkey_host.verifier import Verdict
 from boards.emulated.unix_port import FIRMWARE
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import Server
 from stock_board import BOARD_PY, StockBoard
 
@@ -101,9 +101,9 @@ class TestRegistration:
     def test_event_says_who_and_why(
         self, birthkey: Command, bench: StockBoard, server: Server
     ) -> None:
-        birthkey("factory", "--port", bench.port, env={"LOGNAME": "ada"})
+        birthkey("factory", "--port", bench.port)
         event = server.registry.events()[-1]
-        assert (event.who, event.why) == ("ada", "at the bench")
+        assert (event.who, event.why) == (ADA, "at the bench")
         assert event.at == pytest.approx(time.time(), abs=60)
         events.verify(server.registry.events())
 
@@ -300,6 +300,18 @@ def test_code_is_drawn_whole() -> None:
         if 2 * number + 1 < len(modules):
             assert lower == [bool(module) for module in modules[2 * number + 1]]
     assert len(rows) == (len(modules) + 1) // 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_code_is_drawn_where_there_are_no_blocks(encoding: str) -> None:
+    identity = bytes(range(16))
+    modules = [list(row) for row in segno.make_qr(identity.hex().upper()).matrix_iter(border=4)]
+    rows = qr_code(identity, encoding).rstrip("\n").split("\n")
+    assert [[row[at] == " " for at in range(0, len(row), 2)] for row in rows] == [
+        [bool(module) for module in row] for row in modules
+    ]
+    assert {character for row in rows for character in row} == {" ", "#"}
+    assert qr_code(identity, "cp437") == qr_code(identity)
 
 
 def enrol(board: StockBoard, birthkey: Command, server: Server) -> Verdict:

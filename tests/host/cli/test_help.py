@@ -39,6 +39,7 @@ def test_help_loads_no_command(arguments: list[str]) -> None:
     assert not {name for name in modules if name.startswith("birthkey_host.cli.")} - {
         "birthkey_host.cli.lazy",
         "birthkey_host.cli.output",
+        "birthkey_host.cli.printing",
     }
 
 

@@ -10,10 +10,8 @@ from birthkey_host.origins import networks
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import State, Terms
 from birthkey_host.schema import Action
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import NOW, Server, data, refused, state, stored
-
-ADA = {"env": {"LOGNAME": "ada"}}
 
 
 class TestApprove:
@@ -22,13 +20,13 @@ class TestApprove:
     ) -> None:
         server.enrol(board)
         name = grouped(board.device_id)
-        said = birthkey("approve", board.device_id.hex(), "--why", "mine", env={"LOGNAME": "ada"})
+        said = birthkey("approve", board.device_id.hex(), "--why", "mine")
         assert said == f"{name} is active\n"
         device = server.registry.device(board.device_id)
         assert device is not None
         assert device.state is State.ACTIVE
         event = server.registry.events()[-1]
-        assert (event.who, event.why) == ("ada", "mine")
+        assert (event.who, event.why) == (ADA, "mine")
         assert event.at == pytest.approx(time.time(), abs=60)
         events.verify(server.registry.events())
 
@@ -105,11 +103,11 @@ class TestSuspend:
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
     ) -> None:
         name = enrolled.device_id.hex()
-        said = birthkey("suspend", name, "--why", "leaks", **ADA)
+        said = birthkey("suspend", name, "--why", "leaks")
         end = f"`birthkey --home {birthkey.home} approve {enrolled.device_id.hex()}`"
         assert said == f"{grouped(enrolled.device_id)} is suspended; {end} ends it\n"
         event = server.registry.events()[-1]
-        assert (event.action, event.who, event.why) == (Action.SUSPENDED, "ada", "leaks")
+        assert (event.action, event.who, event.why) == (Action.SUSPENDED, ADA, "leaks")
         message = data(enrolled)
         assert server(enrolled, message) == refused(Reason.SUSPENDED, 1)
         sentence = birthkey.fails("suspend", name)
@@ -123,10 +121,10 @@ class TestRevoke:
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
     ) -> None:
         name = enrolled.device_id.hex()
-        said = birthkey("revoke", *grouped(enrolled.device_id).split(), "--why", "stolen", **ADA)
+        said = birthkey("revoke", *grouped(enrolled.device_id).split(), "--why", "stolen")
         assert said == f"{grouped(enrolled.device_id)} is revoked, for ever\n"
         event = server.registry.events()[-1]
-        assert (event.action, event.who, event.why) == (Action.REVOKED, "ada", "stolen")
+        assert (event.action, event.who, event.why) == (Action.REVOKED, ADA, "stolen")
         assert server(enrolled, data(enrolled)).reason is Reason.REVOKED
         assert birthkey.fails("revoke", name) == "it is revoked already, and that is for ever"
 
@@ -186,13 +184,13 @@ class TestDeletePending:
         said: str,
         left: list[int],
     ) -> None:
-        output = birthkey("delete", "--pending", *options, "--why", "spam", **ADA)
+        output = birthkey("delete", "--pending", *options, "--why", "spam")
         assert output == f"{said} forgotten that waited for approval\n"
         found = {row.device_id for row in server.registry.devices() if row.state is State.PENDING}
         assert found == {waiting[number].device_id for number in left}
         assert len(server.registry.devices()) == 1 + len(left)
         deleted = [row for row in server.registry.events() if row.action is Action.DELETED]
-        assert [(row.who, row.why.endswith("; spam")) for row in deleted] == [("ada", True)] * (
+        assert [(row.who, row.why.endswith("; spam")) for row in deleted] == [(ADA, True)] * (
             len(left) < 3
         )
 
@@ -228,12 +226,12 @@ class TestPrune:
     ) -> None:
         message = data(enrolled)
         server(enrolled, message, NOW + 86400)
-        assert birthkey("prune", "--before", "2023-11-15", **ADA) == "1 message deleted\n"
+        assert birthkey("prune", "--before", "2023-11-15") == "1 message deleted\n"
         assert birthkey("prune", "--before", "2023-11-16") == "1 message deleted\n"
         assert birthkey("prune", "--before", "2023-11-16") == "0 messages deleted\n"
         assert server(enrolled, message) == refused(Reason.OLD, 1)
         event = server.registry.events()[-2]
-        assert (event.action, event.who, event.why) == (Action.PRUNED, "ada", "messages: 1")
+        assert (event.action, event.who, event.why) == (Action.PRUNED, ADA, "messages: 1")
         events.verify(server.registry.events())
 
     def test_one_device(self, birthkey: Command, server: Server, enrolled: ReferenceDevice) -> None:

@@ -7,19 +7,19 @@ import pytest
 from birthkey_host.message import Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.schema import Action
-from command import Command, grouped
+from command import ADA, Command, grouped
 from recording import Server, data, execute
 
 
 def test_command_is_queued(birthkey: Command, server: Server, enrolled: ReferenceDevice) -> None:
     name = enrolled.device_id.hex()
-    said = birthkey("send", name, '{"led": true}', "--why", "dark", env={"LOGNAME": "ada"})
+    said = birthkey("send", name, '{"led": true}', "--why", "dark")
     assert said.startswith(f"command 1 waits for {grouped(enrolled.device_id)} until 20")
     [row] = server.registry.commands(enrolled.device_id)
     assert row.expires - row.queued == 86400
     assert row.queued == pytest.approx(time.time(), abs=60)
     event = server.registry.events()[-1]
-    assert (event.action, event.who) == (Action.COMMANDED, "ada")
+    assert (event.action, event.who) == (Action.COMMANDED, ADA)
     assert event.why == 'command 1: {"led":true}; dark'
     assert birthkey("send", grouped(enrolled.device_id), "{}").startswith("command 2 waits for ")
 
@@ -111,7 +111,7 @@ class TestShow:
         one, two, three, four, five, six, seven = self.lines(birthkey, enrolled)
         assert one.startswith("command 1 done: {n: 0} gave null, 20")
         assert two.startswith("command 2 done: {n: 1} gave {led: true}, 20")
-        assert three.startswith("command 3 done: {n: 2} gave failed: ValueError: no pin, 20")
+        assert three.startswith('command 3 done: {n: 2} gave failed: "ValueError: no pin", 20')
         assert four == "command 4 outcome unknown: {n: 3}"
         assert five.startswith("command 5 sent: {n: 4}, until 20")
         assert six.startswith("command 6 queued: {n: 5}, until 20")

@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from command import Command
 from processes import BIRTHKEY, ask, running
 from ptys import loopback_uart
 from recording import data
+from safe_text import unsafe
 from sockets import receive
 
 
@@ -153,6 +155,34 @@ class TestServe:
             "1:0",
             "1:1",
         ]
+
+    FORGED = "\x1b[2J\n2026-11-30 12:00:00,000 INFO stored 1:1\x1b]0;title\x07\u202e\u3164"
+
+    @pytest.mark.parametrize("known", [False, True], ids=["enrol of nobody", "status"])
+    def test_text_of_strangers_is_named_in_the_log_and_cut(
+        self, birthkey: Command, board: ReferenceDevice, known: bool
+    ) -> None:
+        """Whoever reaches the port writes no line of his own, and steers no terminal."""
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--policy", "open" if known else "approve") as server:
+            address = server.line().split()[-1]
+            hostile = board.enrol("pico", "1.0")
+            if known:
+                ask(address, board.frame(hostile))
+                hostile = board.message(Type.STATUS, {})
+            assert isinstance(hostile.body, dict)
+            body = {**hostile.body, self.FORGED + 3300 * "A": 0}
+            answer = board.open(ask(address, board.frame(replace(hostile, body=body))))
+            assert answer.body == {0: int(known), 1: "malformed"}
+            _, _, log = server.stop(signal.SIGTERM)
+        *stored, line = log.splitlines()
+        assert len(stored) == int(known)
+        assert unsafe(line) == []
+        assert line.split(" ", 2)[2] == (
+            r'WARNING refused policy: malformed: field "\u001b[2J\n2026-11-30 12:00:00,000 INFO '
+            'stored"... is not known in this message from 127.0.0.1, device '
+            + board.device_id.hex()
+        )
 
     def test_quota_is_kept(self, birthkey: Command, board: ReferenceDevice) -> None:
         serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
@@ -303,6 +333,19 @@ class TestServeOverTls:
                 ask_over_tls(secure, trusted, b"a frame")
             _, _, log = server.stop(signal.SIGTERM)
         assert log.rstrip().endswith("it shows no certificate, and here each board must")
+
+    def test_no_line_of_the_log_is_forged_by_a_name(self, birthkey: Command, trusted: Path) -> None:
+        elsewhere = trusted.with_name("x\n2026-11-30 INFO stored 1:1\udcff.pem")
+        (birthkey.home / "tls.pem").rename(elsewhere).chmod(0o644)
+        options = ("--require-tls", "--certificate", str(elsewhere))
+        with running("--home", str(birthkey.home), "serve", *self.LISTEN, *options) as server:
+            server.line()
+            _, _, log = server.stop(signal.SIGTERM)
+        [line] = log.splitlines()
+        assert re.fullmatch(
+            r"[-0-9]{10} [:,0-9]{12} WARNING everyone .*/x\\u000a2026-11-30 .*\\udcff\.pem: .*",
+            line,
+        )
 
     def test_missing_certificate(self, birthkey: Command) -> None:
         assert birthkey.fails("serve", "--tls") == (
