@@ -7,9 +7,9 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 
 from sqlalchemy import URL, select
@@ -41,8 +41,6 @@ from birthkey_host.schema import (
 from birthkey_host.verifier import KnownDevice, Outcome, Verdict
 
 __all__ = ["Registry", "RegistryError", "State"]
-
-log = logging.getLogger(__name__)
 
 DAY = 86400.0
 QUOTA = 1_000_000
@@ -141,7 +139,7 @@ class Registry:
         """Decide about a verified frame, store what it brings, commit, and return the verdict.
 
         One transaction. `now`: Unix seconds. A verdict without a reason means committed. When the
-        database fails, nothing is kept and the verdict is `busy`.
+        database fails, nothing is kept, and the verdict is `busy` and says why.
         """
         try:
             if outcome.refusal is Reason.UNKNOWN_DEVICE:  # nobody's signature was verified
@@ -155,8 +153,7 @@ class Registry:
                     session, outcome, policy=policy, limits=self._limits, now=now
                 )
         except RegistryError as error:
-            log.error("not recorded: %s", error)
-            return recording.refused(Reason.BUSY, None)
+            return replace(recording.refused(Reason.BUSY, None), fault=str(error))
 
     # What people ask.
 

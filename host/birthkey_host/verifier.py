@@ -68,6 +68,8 @@ class Verdict:
     device_created: bool = False
     command: Command | None = None
     """What goes down behind the acknowledgement; it is on record as sent."""
+    fault: str | None = None
+    """Why the database could not record it, for a log."""
 
     @property
     def layer(self) -> Layer | None:
