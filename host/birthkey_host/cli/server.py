@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +19,17 @@ from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
 from birthkey_host.registry import QUOTA, RegistryError
 from birthkey_host.serial_link import SerialLink, SerialLinkError
+from birthkey_host.server import open_files
 from birthkey_host.server.certificate import CertificateError, CertificateFile
 from birthkey_host.server.pipeline import Pipeline
-from birthkey_host.server.tcp import TcpServer
+from birthkey_host.server.tcp import Limits, TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
 
 TLS = "127.0.0.1:7156"
+LIMITS = Limits()
+
+log = logging.getLogger(__name__)
 
 Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
@@ -96,6 +101,22 @@ def serve(
             "--require-tls", help="Take readings over TLS only; --tls goes without saying."
         ),
     ] = False,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Connections at once: those of boards that work stay, as far as they go."
+            f"  [default: {LIMITS.connections}]",
+        ),
+    ] = None,
+    connections_per_source: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of them from one address; 4 times as many from a /48 of IPv6."
+            f"  [default: {LIMITS.connections_per_source}]",
+        ),
+    ] = None,
     serial: Annotated[
         str | None,
         typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
@@ -109,7 +130,13 @@ def serve(
         "--certificate": certificate,
         "--client-certificates": client_certificates,
     }
-    for option, value in {**details, "--tls": tls, "--require-tls": require_tls}.items():
+    of_the_network = {
+        "--tls": tls,
+        "--require-tls": require_tls,
+        "--connections": connections,
+        "--connections-per-source": connections_per_source,
+    }
+    for option, value in {**details, **of_the_network}.items():
         if serial is not None and value:
             fail(f"{option} does not go with --serial: there is no network in between", code=2)
     for option, value in details.items():
@@ -133,7 +160,32 @@ def serve(
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
         else:
-            asyncio.run(_serve(TcpServer(pipeline), listeners))
+            limits = _limits(connections, connections_per_source)
+            asyncio.run(_serve(TcpServer(pipeline, limits), listeners))
+
+
+def _limits(connections: int | None, per_source: int | None) -> Limits:
+    """What there is room for, which is less than what is asked for if the system allows no more."""
+    wanted = connections or LIMITS.connections
+    allowed = open_files.allow(wanted)
+    if allowed < wanted:
+        log.warning(
+            "there is room for %d connections and not for %d: the limit on open files is %d, of"
+            " which %d are for other things. Raise it (`ulimit -n %d`, or LimitNOFILE=%d for"
+            " systemd), or say --connections %d",
+            allowed,
+            wanted,
+            allowed + open_files.SPARE,
+            open_files.SPARE,
+            wanted + open_files.SPARE,
+            wanted + open_files.SPARE,
+            allowed,
+        )
+    return replace(
+        LIMITS,
+        connections=allowed,
+        connections_per_source=per_source or LIMITS.connections_per_source,
+    )
 
 
 def _client_certificates(when: str) -> ClientCertificates:
@@ -174,14 +226,22 @@ async def _serve(server: TcpServer, listeners: Sequence[Listener]) -> None:
 
 
 def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
+    def frames(frame: bytes, source: str) -> list[bytes]:
+        try:
+            return pipeline.frames(frame, source)
+        finally:
+            pipeline.lines.sum_up(every=LIMITS.summaries)
+
     try:
-        with SerialLink(port, pipeline.frames, baudrate) as link:
+        with SerialLink(port, frames, baudrate) as link:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: link.stop())
             typer.echo(f"serving {port}")
             link.run()
     except (SerialLinkError, ValueError) as error:
         fail(str(error))
+    finally:
+        pipeline.lines.sum_up()
 
 
 def _address(listen: str) -> tuple[str, int]:
