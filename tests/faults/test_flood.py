@@ -25,7 +25,7 @@ FLOODER = Path(__file__).with_name("flooder.py")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
+    server = Server(tmp_path / "home", ["--connections", "500"])  # as many as flooders hold on to
     yield server
     server.close()
 

@@ -461,6 +461,20 @@ MUTATIONS = [
         "tests/host/server/test_admission.py",
     ),
     (
+        "who has just come does not wait for all who are there all the time",
+        "host/birthkey_host/server/turns.py",
+        "self._new if self._odd and self._new else self._groups",
+        "self._groups",
+        "tests/host/server/test_turns.py",
+    ),
+    (
+        "who comes again and again waits for the others",
+        "host/birthkey_host/server/turns.py",
+        "                if group not in self._served:",
+        "                if True:",
+        "tests/host/server/test_turns.py",
+    ),
+    (
         "a copied `enc` takes no turn of a proven connection",
         "host/birthkey_host/server/admission.py",
         "(device, proven is not None)",

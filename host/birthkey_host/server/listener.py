@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 _BACKLOG = 1024  # connections that wait to be accepted; with fewer, a flood drops those of boards
-_IN_A_ROW = 32  # that are accepted before anything else has its chance, as closing others
+_IN_A_ROW = 8  # that are accepted before frames, and those who have to go, have their turn
 _PAUSE = 0.01  # seconds until the next try after one could not be accepted
 
 Taken = Callable[[socket.socket, str], None]

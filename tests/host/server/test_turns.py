@@ -26,6 +26,33 @@ def test_groups_take_turns_at_each_level() -> None:
     assert not turns and not turns._groups
 
 
+def test_who_has_just_come_waits_for_two_turns_at_most() -> None:
+    turns = queued(*(f"{group}{n}" for group in "abcdefghij" for n in range(9)))
+    for _ in range(20):
+        assert turns.pop() is not None
+    turns.push("z1", "z")
+    assert "z1" in (turns.pop(), turns.pop())
+
+
+def test_who_comes_again_and_again_waits_for_the_others() -> None:
+    turns = queued(*(f"{group}{n}" for group in "abcdefghij" for n in range(99)))
+    taken = []
+    for number in range(100):
+        if "z" not in turns._groups:
+            turns.push(f"z{number}", "z")
+        taken.append(str(turns.pop())[0])
+    assert 5 <= taken.count("z") <= 20
+    assert min(taken.count(group) for group in "abcdefghij") >= 5
+
+
+def test_all_who_have_just_come_do_not_keep_the_others_waiting() -> None:
+    turns = queued("a1", "a2")
+    assert turns.pop() == "a1"
+    for number in range(100):
+        turns.push(f"new {number}", (f"new {number}",))
+    assert "a2" in [turns.pop() for _ in range(4)]
+
+
 def test_turn_that_was_had_elsewhere_may_count() -> None:
     turns = queued("ax1", "ax2", "ay1", "bx1")
     assert turns.remove("ax1", "ax", spend=0)
@@ -62,4 +89,4 @@ def test_everything_has_its_turn_once() -> None:
         assert len(turns) == len(waiting)
     for item, groups in waiting.items():
         assert turns.remove(item, groups)
-    assert not turns and not turns._groups and not turns._items
+    assert not (turns or turns._groups or turns._items or turns._new)
