@@ -9,8 +9,13 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
+Origin = tuple[str, ...]
+"""The names of the networks of one address, from the widest to the narrowest."""
+
 LENGTH = 64
 """Characters of a name, at most."""
+
+_SHARES = (4, 2, 1)  # of a /48, a /56 and a /64
 
 
 class Network(NamedTuple):
@@ -32,11 +37,21 @@ def networks(source: str) -> tuple[Network, ...]:
             return (Network(str(address.ipv4_mapped), 1),)
         groups = ipaddress.IPv6Address(int(address)).exploded
         return (
-            Network(f"{groups[:19]}::/64", 1),
-            Network(groups[:17], 2),  # /56
-            Network(groups[:15], 4),  # /48
+            Network(f"{groups[:19]}::/64", _SHARES[2]),
+            Network(groups[:17], _SHARES[1]),  # /56
+            Network(groups[:15], _SHARES[0]),  # /48
         )
     return (Network(str(address), 1),)
+
+
+def origin(address: str) -> Origin:
+    """The names of its networks: of itself alone, or of its /48, /56 and /64 in IPv6."""
+    return tuple(network.name for network in reversed(networks(address)))
+
+
+def shares(origin: Origin) -> tuple[int, ...]:
+    """How much each network of an origin may have, counted in what an address of IPv4 may."""
+    return _SHARES[len(_SHARES) - len(origin) :]
 
 
 def within(name: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

@@ -7,10 +7,10 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import TracebackType
@@ -47,8 +47,6 @@ from birthkey_host.schema import (
 from birthkey_host.verifier import KnownDevice, Outcome, Verdict
 
 __all__ = ["Registry", "RegistryError", "State", "Terms"]
-
-log = logging.getLogger(__name__)
 
 DAY = 86400.0
 QUOTA = 200_000_000
@@ -162,7 +160,7 @@ class Registry:
 
         One transaction. `now`: Unix seconds. `terms`: where the frame came from, and what cannot
         be taken just now. A verdict without a reason means committed. When the
-        database fails, nothing is kept and the verdict is `busy`.
+        database fails, nothing is kept, and the verdict is `busy` and says why.
         """
         try:
             if outcome.refusal is Reason.UNKNOWN_DEVICE:  # nobody's signature was verified
@@ -181,8 +179,7 @@ class Registry:
                     now=now,
                 )
         except RegistryError as error:
-            log.error("not recorded: %s", error)
-            return recording.refused(Reason.BUSY, None)
+            return replace(recording.refused(Reason.BUSY, None), fault=str(error))
 
     def room(self) -> Room | None:
         """How much room there is for the database; None where that cannot be known."""

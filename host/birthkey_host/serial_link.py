@@ -16,6 +16,8 @@ from types import TracebackType
 import serial  # type: ignore[import-untyped]
 from cobs import cobs  # type: ignore[import-untyped]
 
+from birthkey_host.server.lines import Lines
+
 log = logging.getLogger(__name__)
 
 MAX_FRAME = 4096
@@ -24,6 +26,7 @@ MAX_ENCODED = int(cobs.max_encoded_length(MAX_FRAME))
 _DELIMITER = b"\x00"
 _POLL = 0.2  # seconds between two looks at whether to stop
 _PATIENCE = 10.0  # seconds for a board to take its answer
+_SUMMARIES = 10.0  # seconds between two of what was not logged line by line
 
 
 class SerialLinkError(Exception):
@@ -100,6 +103,7 @@ class SerialLink:
         self._between = between
         self._decoder = FrameDecoder()
         self._stop = threading.Event()
+        self._lines = Lines(log)
         self._next_mention = 1
         try:
             self._port = serial.Serial(
@@ -131,6 +135,7 @@ class SerialLink:
             for frame in self._decoder.feed(data):
                 self._serve(frame)
             self._mention()
+            self._lines.sum_up(every=_SUMMARIES)
             self._between()
 
     def stop(self) -> None:
@@ -155,15 +160,17 @@ class SerialLink:
     def _serve(self, frame: bytes) -> None:
         try:
             answers = self._handle(frame, self._name)
-        except Exception:
-            log.exception("a frame from %s got no answer", self._name)
+        except Exception as error:
+            line = "a frame from %s got no answer"
+            self._lines.write(logging.ERROR, self._name, "error", line, self._name, error=error)
             return
         if not answers:
             return
         try:
             self._port.write(b"".join(map(encode, answers)))
         except serial.SerialTimeoutException:
-            log.warning("the board on %s did not take its answer", self._name)
+            line = "the board on %s did not take its answer"
+            self._lines.write(logging.WARNING, self._name, "connection", line, self._name)
         except OSError as error:
             raise self._gone() from error
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from birthkey_host.origins import LENGTH, Network, networks, within
+from birthkey_host.origins import LENGTH, Network, networks, origin, shares, within
 
 
 @pytest.mark.parametrize("source", ["192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201"])
@@ -25,6 +25,18 @@ def test_ipv6_is_a_subscriber_of_64_56_or_48_bits() -> None:
     assert networks("2001:db8:1:303::")[2:] == networks("2001:db8:1:203::1")[2:]
     assert networks("2001:db8:1:303::")[1] != networks("2001:db8:1:203::1")[1]
     assert networks("2001:db8:10:203::")[2] != networks("2001:db8:1:203::1")[2]
+
+
+def test_wider_networks_come_first_and_have_more_shares() -> None:
+    assert origin("2001:db8:1:203::42") == (
+        "2001:0db8:0001:",
+        "2001:0db8:0001:02",
+        "2001:0db8:0001:0203::/64",
+    )
+    assert shares(origin("2001:db8::1")) == (4, 2, 1)
+    assert origin("::ffff:192.0.2.7") == ("192.0.2.7",)
+    assert shares(origin("192.0.2.7")) == (1,)
+    assert shares(()) == ()
 
 
 def test_interface_of_an_address_does_not_matter() -> None:

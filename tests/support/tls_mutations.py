@@ -186,6 +186,27 @@ MUTATIONS = [
         HANDSHAKES,
     ),
     (
+        "TLS: a handshake that moves keeps its place",
+        SERVER,
+        "                moved()\n",
+        "                pass\n",
+        HANDSHAKES,
+    ),
+    (
+        "TLS: a handshake that stands does not",
+        SERVER,
+        "            if state != (state := self._tls.get_state_string()):",
+        "            if True:",
+        HANDSHAKES,
+    ),
+    (
+        "TLS: a certificate that cannot be read is refused with a sentence",
+        SERVER,
+        "        except Exception as fault:",
+        "        except TypeError as fault:",
+        CLIENTS,
+    ),
+    (
         "TLS: handshakes take turns with everything else",
         SERVER,
         "                await asyncio.sleep(0)\n",
@@ -195,7 +216,7 @@ MUTATIONS = [
     (
         "TLS: handshakes that fail are charged",
         LISTENER,
-        "            self._admission.charge(connection.origin, stream.cost, now)\n",
+        "            self._admission.charge(connection.origin, stream.cost, self._now())\n",
         "",
         HANDSHAKES,
     ),

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,23 +21,23 @@ from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
 from birthkey_host.keys import ServerKey
 from birthkey_host.serial_link import SerialLink, SerialLinkError
+from birthkey_host.server import open_files
 from birthkey_host.server.certificate import CertificateError, CertificateFile
 from birthkey_host.server.log_format import OneLine
 from birthkey_host.server.newcomers import AT_ONCE, NewcomerLimits
 from birthkey_host.server.pipeline import Pipeline
 from birthkey_host.server.reserve import ReserveLimits
-from birthkey_host.server.tcp import TcpServer
+from birthkey_host.server.tcp import Limits, TcpServer
 from birthkey_host.server.tls import ClientCertificates, make_context
 from birthkey_host.verifier import Verifier
 
-log = logging.getLogger(__name__)
-
 TLS = "127.0.0.1:7156"
+LIMITS = Limits()
+
+log = logging.getLogger(__name__)
 
 LEAST_QUOTA = 16_000
 """Bytes: enough for one boot and one message, whatever their lengths."""
-SUMMARIES = 10.0
-"""Seconds between two sums of what a serial port's board had refused, as with TCP."""
 
 Listener = tuple[str, int, CertificateFile | None]
 """Host, port, and what TLS needs there."""
@@ -165,6 +166,22 @@ def serve(
             "--require-tls", help="Take readings over TLS only; --tls goes without saying."
         ),
     ] = False,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Connections at once: those of boards that work stay, as far as they go."
+            f"  [default: {LIMITS.connections}]",
+        ),
+    ] = None,
+    connections_per_source: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of them from one address; 4 times as many from a /48 of IPv6."
+            f"  [default: {LIMITS.connections_per_source}]",
+        ),
+    ] = None,
     serial: Annotated[
         str | None,
         typer.Option(metavar="PORT", help="Serve one board on this serial port, and no TCP."),
@@ -184,7 +201,13 @@ def serve(
         "--certificate": certificate,
         "--client-certificates": client_certificates,
     }
-    for option, value in {**details, "--tls": tls, "--require-tls": require_tls}.items():
+    of_the_network = {
+        "--tls": tls,
+        "--require-tls": require_tls,
+        "--connections": connections,
+        "--connections-per-source": connections_per_source,
+    }
+    for option, value in {**details, **of_the_network}.items():
         if serial is not None and value:
             fail(f"{option} does not go with --serial: there is no network in between", code=2)
     for option, value in details.items():
@@ -220,7 +243,32 @@ def serve(
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
         else:
-            asyncio.run(_serve(TcpServer(pipeline), listeners))
+            limits = _limits(connections, connections_per_source)
+            asyncio.run(_serve(TcpServer(pipeline, limits), listeners))
+
+
+def _limits(connections: int | None, per_source: int | None) -> Limits:
+    """What there is room for, which is less than what is asked for if the system allows no more."""
+    wanted = connections or LIMITS.connections
+    allowed = open_files.allow(wanted)
+    if allowed < wanted:
+        log.warning(
+            "there is room for %d connections and not for %d: the limit on open files is %d, of"
+            " which %d are for other things. Raise it (`ulimit -n %d`, or LimitNOFILE=%d for"
+            " systemd), or say --connections %d",
+            allowed,
+            wanted,
+            allowed + open_files.SPARE,
+            open_files.SPARE,
+            wanted + open_files.SPARE,
+            wanted + open_files.SPARE,
+            allowed,
+        )
+    return replace(
+        LIMITS,
+        connections=allowed,
+        connections_per_source=per_source or LIMITS.connections_per_source,
+    )
 
 
 def _log_in_lines() -> None:
@@ -304,7 +352,7 @@ def _serve_serial(port: str, baudrate: int, pipeline: Pipeline) -> None:
         while hung_up:
             hung_up.pop()
             _hung_up(())
-        pipeline.lines.sum_up(every=SUMMARIES)
+        pipeline.lines.sum_up(every=LIMITS.summaries)
 
     try:
         with SerialLink(port, pipeline.frames, baudrate, between=between) as link:

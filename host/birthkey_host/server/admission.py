@@ -4,19 +4,26 @@ Anyone may send frames, and the worst of them cost a hundred times what they cos
 look at a frame's header, without any cryptography, puts it into one of three ranks. It only ever
 decides about the order: what a frame is worth, the verifier says.
 
-Within a rank the origins take turns, so that an origin with many connections gets one share.
-Work that came to nothing is charged to the origin of the frame, never to the `enc` in it, which
-anyone can copy from the wire.
+Within a rank the origins take turns, so that an origin with many connections gets one share. A
+device may speak from many addresses, so among the known the devices take turns too: one goes to
+the origin, the next to the device that is next. Whose device a frame is, its `enc` only hints at,
+which anyone can copy from the wire: who does so shares the turns of the device's other frames that
+are no better known, and takes none of its proven connection, nor of its origin.
+
+Work that came to nothing is charged to the origin of the frame, never to the `enc` in it. A device
+is charged for what it has itself just sealed, and only to repeat: the verification has told so.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, NamedTuple, TypeVar
+
+from birthkey_host.origins import Origin, shares
+from birthkey_host.server.turns import Turns
 
 T = TypeVar("T")
 
@@ -29,17 +36,17 @@ class Rank(IntEnum):
     STRANGER = 1
     """Anyone, and every board that has just rebooted."""
     LAST = 2
-    """No frame at all, for another server, a repetition, or from an origin in debt."""
+    """No frame at all, for another server, a repetition, or an origin's or a device's in debt."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
     """Costs are seconds of the processor."""
 
-    credit: float = 0.1  # of work that came to nothing, before an origin is in debt
-    worst: float = 0.5  # no origin owes more, so that each gets out of debt
+    credit: float = 0.1  # of work that came to nothing, before an address or a device is in debt
+    worst: float = 0.5  # none owes more, so that each gets out of debt
     recovery: float = 0.01  # is forgiven every second
-    origins: int = 4096  # that owe something and are remembered
+    debtors: int = 65_536  # networks, and as many devices, that owe something and are remembered
     known: int = 100_000  # boots of active devices that are remembered
     strangers_turn: int = 4  # one turn in so many goes to a stranger first
 
@@ -82,31 +89,17 @@ def look(frame: bytes) -> Header | None:
     )
 
 
-def origin(address: str) -> str:
-    """Whom to hold an address against: itself, or its /64 where it is one of IPv6.
-
-    A single subscriber has a /64 at least, and so more addresses than any table has places.
-    """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
-
-
 @dataclass(eq=False, slots=True)
 class Request(Generic[T]):
     """A frame that waits for its turn, and whose it is."""
 
     owner: T
     frame: bytes
-    origin: str
+    origin: Origin
     header: Header | None
     rank: Rank
+    device: tuple[bytes, bool] | None = None
+    """Whose it seems to be, and whether its connection has proven that."""
 
 
 class Admission(Generic[T]):
@@ -120,8 +113,9 @@ class Admission(Generic[T]):
     ) -> None:
         self._server_ids = frozenset(server_ids)
         self._limits = limits or AdmissionLimits()
-        self._queues = {rank: _Turns[T]() for rank in Rank}
+        self._queues = {rank: _Queue[T]() for rank in Rank}
         self._debts = _Debts(self._limits)
+        self._device_debts = _Debts(self._limits)
         self._known = _Known(self._limits.known)
         self._turn = 0
 
@@ -133,11 +127,16 @@ class Admission(Generic[T]):
         if self._known.get(enc) is None:
             self._known.put(device_id, enc, -1)
 
-    def offer(self, owner: T, frame: bytes, origin: str, *, proven: bool, now: float) -> Request[T]:
-        """Queue a frame. `proven`: the frame before it on this connection was `news`."""
+    def offer(
+        self, owner: T, frame: bytes, origin: Origin, *, proven: bytes | None, now: float
+    ) -> Request[T]:
+        """Queue a frame. `proven`: the device whose connection it is, if one has proven that."""
         header = look(frame)
-        rank = self._rank(header, origin, proven, now)
-        request = Request(owner, frame, origin, header, rank)
+        seems = None if header is None else self._known.device(header.enc)
+        device = proven or seems
+        rank = self._rank(header, origin, proven, device, now)
+        whose = None if device is None else (device, proven is not None)
+        request = Request(owner, frame, origin, header, rank, whose)
         self._queues[rank].push(request)
         return request
 
@@ -170,75 +169,98 @@ class Admission(Generic[T]):
         self._known.put(device_id, header.enc, header.number)
         return True
 
-    def charge(self, origin: str, cost: float, now: float) -> None:
-        """A frame or a handshake from there came to nothing, and took `cost` seconds."""
-        self._debts.charge(origin, cost, now)
+    def charge(self, origin: Origin, cost: float, now: float) -> None:
+        """A frame or a handshake from there came to nothing, and took `cost` seconds.
 
-    def _rank(self, header: Header | None, origin: str, proven: bool, now: float) -> Rank:
+        It is owed by each network that the origin is in; one with several shares owes a part.
+        """
+        for network, share in zip(origin, shares(origin), strict=True):
+            self._debts.charge(network, cost / share, now)
+
+    def charge_device(self, device_id: bytes, cost: float, now: float) -> None:
+        """A device has itself sealed and sent what was no use, and took `cost` seconds."""
+        self._device_debts.charge(device_id, cost, now)
+
+    def owes(self, device_id: bytes, now: float) -> bool:
+        """Whether a device is in debt."""
+        return self._device_debts.owes(device_id, now)
+
+    def _rank(
+        self,
+        header: Header | None,
+        origin: Origin,
+        proven: bytes | None,
+        device: bytes | None,
+        now: float,
+    ) -> Rank:
         if header is None or header.server_id not in self._server_ids:
             return Rank.LAST
         highest = self._known.get(header.enc)
         if highest is not None and header.number <= highest:
             return Rank.LAST  # boards seal anew, under the next number, whatever they send again
-        if proven:
+        if device is not None and self.owes(device, now):
+            return Rank.LAST
+        if proven is not None:
             return Rank.KNOWN  # not to suffer for what others do behind the same address
-        if self._debts.owes(origin, now):
+        if any(self._debts.owes(network, now) for network in origin):
             return Rank.LAST
         return Rank.STRANGER if highest is None else Rank.KNOWN
 
 
-class _Turns(Generic[T]):
-    """A queue for each origin, and the origins take turns."""
+class _Queue(Generic[T]):
+    """The frames of one rank. Who is next by device and who is by origin alternates."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[Request[T]]] = OrderedDict()
+        self._by_origin = Turns[Request[T]]()
+        self._by_device = Turns[Request[T]]()
+        self._turn = 0
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        return len(self._by_origin)
 
     def push(self, request: Request[T]) -> None:
-        self._queues.setdefault(request.origin, deque()).append(request)
+        self._by_origin.push(request, request.origin)
+        if request.device is not None:
+            self._by_device.push(request, (request.device, *request.origin))
 
     def pop(self) -> Request[T] | None:
-        if not self._queues:
-            return None
-        origin, queue = next(iter(self._queues.items()))
-        request = queue.popleft()
-        self._queues.move_to_end(origin)
-        if not queue:
-            del self._queues[origin]
+        self._turn += 1
+        if self._turn % 2 and (request := self._by_device.pop()) is not None:
+            self._by_origin.remove(request, request.origin, spend=0)
+            return request
+        if (request := self._by_origin.pop()) is not None and request.device is not None:
+            # It is no turn of the device that it names, as anyone may name it.
+            self._by_device.remove(request, (request.device, *request.origin), spend=1)
         return request
 
     def remove(self, request: Request[T]) -> None:
-        queue = self._queues.get(request.origin)
-        if queue is None or request not in queue:
-            return
-        queue.remove(request)
-        if not queue:
-            del self._queues[request.origin]
+        """Nothing if it is not there."""
+        self._by_origin.remove(request, request.origin)
+        if request.device is not None:
+            self._by_device.remove(request, (request.device, *request.origin))
 
 
 class _Debts:
-    """What origins have cost for nothing; those that did so last are remembered."""
+    """What somebody has cost for nothing; those that did so last are remembered."""
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self._limits = limits
-        self._owed: OrderedDict[str, tuple[float, float]] = OrderedDict()  # seconds, and when
+        self._owed: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()  # s, and when
 
     def __len__(self) -> int:
         return len(self._owed)
 
-    def charge(self, origin: str, cost: float, now: float) -> None:
-        self._owed[origin] = (min(self._now(origin, now) + cost, self._limits.worst), now)
-        self._owed.move_to_end(origin)
-        if len(self._owed) > self._limits.origins:
+    def charge(self, who: str | bytes, cost: float, now: float) -> None:
+        self._owed[who] = (min(self._now(who, now) + cost, self._limits.worst), now)
+        self._owed.move_to_end(who)
+        if len(self._owed) > self._limits.debtors:
             self._owed.popitem(last=False)
 
-    def owes(self, origin: str, now: float) -> bool:
-        return self._now(origin, now) > self._limits.credit
+    def owes(self, who: str | bytes, now: float) -> bool:
+        return self._now(who, now) > self._limits.credit
 
-    def _now(self, origin: str, now: float) -> float:
-        owed, at = self._owed.get(origin, (0.0, now))
+    def _now(self, who: str | bytes, now: float) -> float:
+        owed, at = self._owed.get(who, (0.0, now))
         return max(0.0, owed - (now - at) * self._limits.recovery)
 
 
@@ -257,6 +279,11 @@ class _Known:
         """That number; -1 when none was seen since the start; None for an unknown `enc`."""
         found = self._numbers.get(enc)
         return None if found is None else found[1]
+
+    def device(self, enc: bytes) -> bytes | None:
+        """Whose boot it is, as far as is known."""
+        found = self._numbers.get(enc)
+        return None if found is None else found[0]
 
     def put(self, device_id: bytes, enc: bytes, number: int) -> None:
         self._forget(self._encs.get(device_id))

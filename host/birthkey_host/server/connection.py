@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from birthkey_host.cose import MAX_FRAME
+from birthkey_host.origins import Origin
 from birthkey_host.server.pipeline import Sender, Served
 
 RECEIVED = 4 * MAX_FRAME
@@ -40,6 +41,17 @@ class Stream(Protocol):
         """Close it at once."""
 
 
+async def open_streams(
+    accepted: socket.socket,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """asyncio's streams on a connection that was accepted. Raises `OSError`."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2 * MAX_FRAME, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 class PlainStream:
     """The bytes as they are on the wire."""
 
@@ -57,14 +69,22 @@ class PlainStream:
 class Connection:
     """What the listener knows of it."""
 
-    stream: Stream
+    accepted: socket.socket
     sender: Sender
-    origin: str
-    """Whom to hold it against: see `admission.origin`."""
-    task: asyncio.Task[None]
+    origin: Origin
+    stream: Stream | None = None
+    """None before it has begun to be served."""
+    task: asyncio.Task[None] | None = None
     served: asyncio.Future[Served] | None = None
     """While a frame of it waits or is handled."""
     must_go: str = "the server stops"
+
+    def cut(self) -> None:
+        """Close it at once, however far it has come."""
+        if self.stream is not None:
+            self.stream.abort()
+        else:
+            self.accepted.close()
 
 
 class BadLength(Exception):

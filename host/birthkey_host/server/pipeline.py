@@ -41,9 +41,11 @@ class Served:
     answer: bytes | None
     """For the sender; None for silence."""
     device_id: bytes | None = None
-    """The active device whose message is on the disk, now or since earlier; else None."""
+    """The active device that has sealed and signed it; None if there is none."""
     charged: bool = False
     """Whether it came to nothing by the sender's fault."""
+    stored: bool = False
+    """Whether it was new and is on the disk."""
     command: bytes | None = None
     """What follows the answer, at once."""
 
@@ -80,7 +82,7 @@ class Pipeline:
         self._require_tls = require_tls
         self._clock = clock
         self.lines = Lines(log)
-        """Where refusals are logged."""
+        """Where it logs what frames cause."""
 
     @property
     def server_ids(self) -> Collection[bytes]:
@@ -124,20 +126,39 @@ class Pipeline:
             self._refuse("policy: the TLS connection is another device's", "", outcome)
             return Served(None, charged=True)
         verdict, detail = self._decide(outcome, sender, now)
+        if verdict.fault is not None:  # the database's, and nobody else's
+            device = outcome.device_id.hex()
+            line = "not recorded, from %s, device %s: %s"
+            self.lines.write(logging.ERROR, source, "registry", line, source, device, verdict.fault)
+            return Served(outcome.answer(verdict))
         if verdict.reason is not None:
             self._refuse(f"{verdict.layer}: {verdict.reason}", detail, outcome)
-            # Only too many enrols make a server busy by their senders' fault.
-            full = self._reserve.no_strangers is not None
-            blameless = verdict.reason is Reason.BUSY and (outcome.enrol is None or full)
-            return Served(outcome.answer(verdict), charged=not blameless)
+            answer, enrols = outcome.answer(verdict), outcome.enrol is not None
+            full = self._reserve.no_strangers if enrols else self._reserve.no_growth
+            if verdict.reason is not Reason.BUSY or (enrols and full is None):
+                return Served(answer, charged=True)
+            if full is not None:  # the disk, which is nobody's fault
+                return Served(answer)
+            return Served(answer, outcome.device_id)  # an active device, beyond what it may have
+        self._tell(outcome, verdict)
+        answer, command = outcome.answer(verdict), outcome.command(verdict)
+        return Served(answer, outcome.device_id, stored=verdict.stored, command=command)
+
+    def _tell(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Log what was stored and sent, as far as it does not become too much for a log.
+
+        What is stored, the registry has; what is sent, anyone causes who repeats a frame.
+        """
+        name = outcome.device_id.hex()
         if verdict.stored:
             boot, sequence = divmod(outcome.message.counter, 1 << 32)
-            name = outcome.device_id.hex()
-            log.info("stored %d:%d from %s, device %s", boot, sequence, source, name)
+            line = "stored %d:%d from %s, device %s"
+            self.lines.write(
+                logging.INFO, name, "stored", line, boot, sequence, outcome.source, name
+            )
         if verdict.command is not None:
-            log.info("sent command %d to device %s", verdict.command.id, outcome.device_id.hex())
-        answer, command = outcome.answer(verdict), outcome.command(verdict)
-        return Served(answer, outcome.device_id, command=command)
+            line = "sent command %d to device %s"
+            self.lines.write(logging.INFO, name, "commands", line, verdict.command.id, name)
 
     def _refuse(self, what: str, detail: str, outcome: Outcome) -> None:
         """Log that a frame is refused."""

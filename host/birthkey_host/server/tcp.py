@@ -12,14 +12,14 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 from birthkey_host.cose import MAX_FRAME
-from birthkey_host.server.admission import Admission, AdmissionLimits, Request, origin
+from birthkey_host.origins import origin
+from birthkey_host.server.admission import Admission, AdmissionLimits, Rank, Request
 from birthkey_host.server.certificate import CertificateFile
 from birthkey_host.server.connection import (
     RECEIVED,
@@ -27,18 +27,14 @@ from birthkey_host.server.connection import (
     Connection,
     PlainStream,
     Stream,
+    open_streams,
     tune,
 )
-from birthkey_host.server.lines import Lines
+from birthkey_host.server.listener import Listener, listen
 from birthkey_host.server.pipeline import Sender, Served
 from birthkey_host.server.places import Full, Places
+from birthkey_host.server.service import Handle, Plain, Service
 from birthkey_host.server.tls import TlsError, TlsStream
-
-log = logging.getLogger(__name__)
-
-_BACKLOG = 1024  # connections that wait to be accepted; with fewer, a flood drops those of boards
-
-Handle = Callable[[bytes, str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +45,13 @@ class Limits:
     idle_proven: float = 3600.0  # between two frames of a board that has proven itself
     handshake: float = 60.0  # for all of TLS's, which costs a board seconds of computing
     transfer: float = 10.0  # for a whole frame once it has begun, and for taking an answer
-    connections: int = 500  # below the usual limit of 1024 open files
-    connections_per_source: int = 100  # many boards may share one address
+    moving: float = 5.0  # after each step of a handshake, it goes for nobody else
+    connections: int = 10_000  # each costs memory, and is an open file
+    connections_per_source: int = 1000  # many boards may share one address
     bad_frames: int = 10  # those that got silence, before the connection is closed
     drain: float = 10.0  # for what is being handled when the server stops
     summaries: float = 10.0  # between two of what was not logged line by line
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
-
-
-class Service(Protocol):
-    """What the listener needs of a `Pipeline`."""
-
-    lines: Lines
-    """Where it logs what strangers cause."""
-
-    @property
-    def server_ids(self) -> Collection[bytes]:
-        """The keys that frames may be sealed to."""
-
-    def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
-        """At most `limit` (device id, `enc`) of active devices' newest boots."""
-
-    def serve(self, frame: bytes, sender: Sender) -> Served:
-        """What becomes of a frame; called from one thread."""
-
-
-class _Plain:
-    """A function as a service that knows nobody."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-        self.lines = Lines(log)
-
-    @property
-    def server_ids(self) -> Collection[bytes]:
-        return ()
-
-    def boots(self, limit: int) -> Iterable[tuple[bytes, bytes]]:
-        return ()
-
-    def serve(self, frame: bytes, sender: Sender) -> Served:
-        answer = self._handle(frame, sender.source)
-        return Served(answer, charged=answer is None)
 
 
 class TcpServer:
@@ -102,7 +63,7 @@ class TcpServer:
     """
 
     def __init__(self, service: Service | Handle, limits: Limits | None = None) -> None:
-        self._service = _Plain(service) if callable(service) else service
+        self._service = Plain(service) if callable(service) else service
         self._limits = limits or Limits()
         self._lines = self._service.lines
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry")
@@ -112,7 +73,7 @@ class TcpServer:
             self._limits.connections, self._limits.connections_per_source
         )
         self._handshakes = asyncio.Lock()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._reporter: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
         self._stopping = False
@@ -127,15 +88,12 @@ class TcpServer:
         """
         if self._reporter is None:
             await self._begin()
-        accept = partial(self._serve, certificate)
-        server = await asyncio.start_server(accept, host, port, limit=2 * MAX_FRAME)
-        self._listeners.append(server)
-        for listener in server.sockets:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
-            # asyncio accepts as many in a row as may wait: few should, and many may.
-            with socket.fromfd(listener.fileno(), listener.family, listener.type) as same:
-                same.listen(_BACKLOG)
-        return [listener.getsockname()[:2] for listener in server.sockets]
+        begun = [
+            Listener(listening, partial(self._accept, certificate), self._cannot_accept)
+            for listening in await listen(host, port, RECEIVED)
+        ]
+        self._listeners += begun
+        return [listener.address for listener in begun]
 
     async def _begin(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,16 +101,18 @@ class TcpServer:
         for device_id, enc in await loop.run_in_executor(self._worker, self._service.boots, limit):
             self._admission.know(device_id, enc)
         self._reporter = loop.create_task(self._report())
+        loop.set_exception_handler(self._unexpected)
+        logging.getLogger("asyncio").addFilter(self._may_log)
 
     async def stop(self) -> None:
         """Close the listeners, finish the frames that are being handled, close the connections."""
         self._stopping = True
-        for listener in self._listeners:
-            listener.close()
+        while self._listeners:
+            self._listeners.pop().close()
         for connection in self._connections:
-            if connection.served is None:
+            if connection.served is None and connection.stream is not None:
                 connection.stream.close()
-        tasks = {connection.task for connection in self._connections}
+        tasks = {connection.task for connection in self._connections if connection.task}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._limits.drain)
             for task in late:
@@ -161,46 +121,66 @@ class TcpServer:
         await asyncio.to_thread(self._worker.shutdown)
         if self._reporter is not None:
             self._reporter.cancel()
+            asyncio.get_running_loop().set_exception_handler(None)
+            logging.getLogger("asyncio").removeFilter(self._may_log)
         self._lines.sum_up()
 
-    async def _serve(
-        self,
-        certificate: CertificateFile | None,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+    def _accept(
+        self, certificate: CertificateFile | None, accepted: socket.socket, address: str
     ) -> None:
-        peer = writer.get_extra_info("peername")
-        source = str(peer[0]) if peer else "unknown"
-        task = asyncio.current_task()
-        assert task is not None
-        stream = PlainStream(reader, writer)
-        connection = Connection(stream, Sender(source), origin(source), task)
+        """Serve a connection, in a task of its own, if there is a place for it."""
+        connection = Connection(accepted, Sender(address), origin(address))
         if refusal := self._make_room(connection):
             self._log(connection, "connection", "refused a connection from %s: %s", refusal)
-            await self._close(stream)
+            accepted.close()
             return
         self._connections.add(connection)
+        connection.task = asyncio.create_task(self._serve(certificate, connection))
+        connection.task.add_done_callback(partial(self._gone, connection))
+
+    def _cannot_accept(self, error: OSError) -> None:
+        """The system has no more for a connection: let one go, so that the next one can come."""
+        self._lines.write(
+            logging.ERROR,
+            "this server",
+            "connection",
+            "cannot accept a connection: %s",
+            error.strerror or error,
+        )
+        self._send_away(self._places.give_way(self._now()))
+
+    async def _serve(self, certificate: CertificateFile | None, connection: Connection) -> None:
         try:
+            reader, writer = await open_streams(connection.accepted)
+            stream: Stream = PlainStream(reader, writer)
+            connection.stream = stream
             tune(writer, self._limits.idle)
             if certificate is not None:
-                connection.stream = TlsStream(certificate.context(), reader, writer)
-            await self._live(connection)
-            await self._close(connection.stream)
+                connection.stream = stream = TlsStream(certificate.context(), reader, writer)
+            await self._live(connection, stream)
+            await self._close(stream)
         except asyncio.CancelledError:
             self._log(
                 connection, "connection", "cut the connection from %s: %s", connection.must_go
             )
-            connection.stream.abort()
-        finally:
-            self._places.leave(connection)
-            self._connections.remove(connection)
+            connection.cut()
+        except Exception as error:  # of an address that OpenSSL or the system could do nothing with
+            self._log(connection, "error", "closed the connection from %s", error=error)
+            connection.cut()
 
-    async def _live(self, connection: Connection) -> None:
+    def _gone(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        """Its task is over, or was before it began."""
+        if task.cancelled():
+            connection.cut()
+        self._places.leave(connection)
+        self._connections.discard(connection)
+
+    async def _live(self, connection: Connection, stream: Stream) -> None:
         """Serve a connection until it is over, whatever ends it."""
         try:
-            if isinstance(connection.stream, TlsStream):
-                await self._shake_hands(connection, connection.stream)
-            await self._frames(connection)
+            if isinstance(stream, TlsStream):
+                await self._shake_hands(connection, stream)
+            await self._frames(connection, stream)
         except asyncio.IncompleteReadError:
             pass  # the board went away, between two frames or within one
         except BadLength as bad:
@@ -212,7 +192,7 @@ class TcpServer:
                 self._log(connection, "connection", "lost the connection from %s: %s", error)
                 return
             self._log(connection, "connection", "closed the connection from %s: it took too long")
-            connection.stream.abort()
+            stream.abort()
         except OSError as error:
             self._log(connection, "connection", "lost the connection from %s: %s", error)
         except Exception as error:
@@ -221,12 +201,15 @@ class TcpServer:
     async def _shake_hands(self, connection: Connection, stream: TlsStream) -> None:
         """Raises `TlsError`, and what else its stream raises."""
         limit = self._limits.handshake
+
+        def moved() -> None:
+            self._places.waits(connection, self._now() + self._limits.moving)
+
         try:
             async with asyncio.timeout(limit) as patience:
-                device_id = await stream.handshake(self._handshakes)
+                device_id = await stream.handshake(self._handshakes, moved)
         except Exception:
-            now = asyncio.get_running_loop().time()
-            self._admission.charge(connection.origin, stream.cost, now)
+            self._admission.charge(connection.origin, stream.cost, self._now())
             if patience.expired():
                 raise TlsError(f"no TLS handshake within {limit:g} seconds") from None
             raise
@@ -237,18 +220,22 @@ class TcpServer:
         if self._stopping:
             return "the server stops"
         try:
-            victim = self._places.take(connection, connection.origin)
+            self._send_away(self._places.take(connection, connection.origin, self._now()))
         except Full as full:
             return str(full)
-        if victim is not None:
-            victim.must_go = "another one needs its place"
-            victim.task.cancel()
         return None
 
-    async def _frames(self, connection: Connection) -> None:
+    def _send_away(self, victim: Connection | None) -> None:
+        if victim is not None and victim.task is not None:
+            victim.must_go = "another one needs its place"
+            if victim.stream is not None:
+                victim.stream.abort()  # now, as the next one needs what the system has for it
+            victim.task.cancel()
+
+    async def _frames(self, connection: Connection, stream: Stream) -> None:
         bad = 0
         while not self._stopping:
-            frame = await self._read(connection)
+            frame = await self._read(connection, stream)
             answers = (await self._turn(connection, frame)).frames
             if not answers:
                 bad += 1
@@ -257,11 +244,9 @@ class TcpServer:
                     return
                 continue
             # In one go: a board waits for the command that its acknowledgement announces.
-            connection.stream.write(
-                b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers)
-            )
+            stream.write(b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers))
             async with asyncio.timeout(self._limits.transfer):
-                await connection.stream.drain()
+                await stream.drain()
 
     async def _turn(self, connection: Connection, frame: bytes) -> Served:
         """Wait for this frame's turn, and for what becomes of it."""
@@ -271,14 +256,17 @@ class TcpServer:
             connection,
             frame,
             connection.origin,
-            proven=self._places.proven(connection),
-            now=loop.time(),
+            proven=self._places.device(connection),
+            now=self._now(),
         )
+        if request.rank is not Rank.LAST:  # which may be for ever, and is worth nothing
+            self._places.waits(connection)
         self._work()
         try:
             return await connection.served
         finally:
             self._admission.withdraw(request)
+            self._places.rests(connection)
             connection.served = None
 
     def _work(self) -> None:
@@ -286,6 +274,7 @@ class TcpServer:
         if self._working or (request := self._admission.next()) is None:
             return
         self._working = True
+        self._places.handled(request.owner)
         loop = asyncio.get_running_loop()
         handled = loop.run_in_executor(self._worker, self._handle, request)
         handled.add_done_callback(partial(self._handled, request))
@@ -313,16 +302,21 @@ class TcpServer:
 
     def _judge(self, request: Request[Connection], served: Served, cost: float) -> None:
         """What a frame says about its connection and its origin."""
-        if served.device_id is not None and self._admission.news(request, served.device_id):
-            self._places.prove(request.owner, served.device_id)
-        elif served.device_id is not None or served.charged:
+        device_id, now = served.device_id, self._now()
+        if device_id is not None and self._admission.news(request, device_id):
+            self._places.prove(request.owner, device_id)
+            if served.stored:
+                return
+            if self._admission.owes(device_id, now):  # and it comes with ever new boots
+                self._admission.charge(request.origin, cost, now)
+            self._admission.charge_device(device_id, cost, now)
+        elif device_id is not None or served.charged:
             self._places.doubt(request.owner)
-            self._admission.charge(request.origin, cost, asyncio.get_running_loop().time())
+            self._admission.charge(request.origin, cost, now)
 
-    async def _read(self, connection: Connection) -> bytes:
+    async def _read(self, connection: Connection, stream: Stream) -> bytes:
         """The next frame. Raises `BadLength`, and what its stream raises."""
-        stream = connection.stream
-        begins = await self._first(connection)
+        begins = await self._first(connection, stream)
         async with asyncio.timeout(self._limits.transfer):
             begins += await stream.readexactly(1)
             length = int.from_bytes(begins, "big")
@@ -330,7 +324,7 @@ class TcpServer:
                 raise BadLength(begins)
             return await stream.readexactly(length)
 
-    async def _first(self, connection: Connection) -> bytes:
+    async def _first(self, connection: Connection, stream: Stream) -> bytes:
         """The byte that ends the time between two frames.
 
         A board that has proven itself has longer, for as long as this is its connection.
@@ -341,9 +335,9 @@ class TcpServer:
         while True:
             try:
                 async with asyncio.timeout_at(min(loop.time() + idle, end)) as patience:
-                    return await connection.stream.readexactly(1)
+                    return await stream.readexactly(1)
             except TimeoutError:
-                is_over = loop.time() >= end or not self._places.proven(connection)
+                is_over = loop.time() >= end or self._places.device(connection) is None
                 if is_over or not patience.expired():
                     raise
 
@@ -357,6 +351,21 @@ class TcpServer:
             stream.abort()
         except OSError:
             pass  # the other side was faster
+
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio has nobody else to tell."""
+        error = context.get("exception")
+        self._lines.write(
+            logging.ERROR, "this server", "error", "asyncio: %s", context["message"], error=error
+        )
+
+    def _may_log(self, record: logging.LogRecord) -> bool:
+        """Whether asyncio may log a line, as it does when it is made to write to who is gone."""
+        return self._lines.may(record.levelno, "this server", "asyncio")
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _report(self) -> None:
         while True:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,6 +98,8 @@ def _verify(
             client.fault = (
                 f"its certificate is not one that a board makes: {excerpt(str(fault), 200)}"
             )
+        except Exception as fault:  # whatever the library makes of what a stranger has made up
+            client.fault = f"its certificate cannot be read: {excerpt(str(fault), 200)}"
     return client.fault is None
 
 
@@ -130,18 +133,23 @@ class TlsStream:
         self.cost = 0.0
         """Seconds of the processor that the handshake has taken."""
 
-    async def handshake(self, turn: asyncio.Lock) -> bytes | None:
+    async def handshake(
+        self, turn: asyncio.Lock, moved: Callable[[], None] = lambda: None
+    ) -> bytes | None:
         """Shake hands; the device whose birth key the peer has proven, None if it showed no key.
 
+        Calls `moved` after each step that the peer has made, of which there are only a few.
         Each costly step is made holding `turn`, and then everything else gets its chance: so
         many handshakes at once delay each other, and the frames of others by one step.
         Raises `TlsError`, `OSError`, and `IncompleteReadError` for a peer that said nothing.
         """
-        came = 0
+        came, state = 0, self._tls.get_state_string()
         while True:
             async with turn:
                 done = self._step()
                 await asyncio.sleep(0)
+            if state != (state := self._tls.get_state_string()):
+                moved()
             if done:
                 break
             data = await self._receive()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import socket
 import ssl
@@ -368,6 +369,8 @@ class TestServeOverTls:
             ["--tls-listen", "127.0.0.1:0"],
             ["--certificate", "tls.pem"],
             ["--client-certificates", "optional"],
+            ["--connections", "5"],
+            ["--connections-per-source", "5"],
         ],
         ids=" ".join,
     )
@@ -405,6 +408,20 @@ class TestServeOverTls:
             options = ("--listen", "127.0.0.1:0", "--tls", "--tls-listen", address)
             sentence = birthkey.fails("serve", *options)
         assert sentence.startswith(f"cannot listen on {address}: ")
+
+
+@pytest.mark.parametrize(
+    "options", [["--connections", "2"], ["--connections-per-source", "2"]], ids=" ".join
+)
+def test_connections_that_are_too_many(birthkey: Command, options: list[str]) -> None:
+    arguments = ("serve", "--policy", "open", "--listen", "127.0.0.1:0", *options)
+    with running("--home", str(birthkey.home), *arguments) as server:
+        port = int(server.line().rpartition(":")[2])
+        came = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3)]
+        gone, _, _ = select.select(came, [], [], 10)
+        assert len(gone) == 1 and gone[0].recv(1) == b""
+        for connection in came:
+            connection.close()
 
 
 def test_serves_one_board_on_a_serial_port(birthkey: Command) -> None:

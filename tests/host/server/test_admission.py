@@ -7,18 +7,18 @@ import pytest
 
 from birthkey_host.cose import SealedFrame
 from birthkey_host.errors import FrameError
+from birthkey_host.origins import origin
 from birthkey_host.server.admission import (
     Admission,
     AdmissionLimits,
     Rank,
     Request,
     look,
-    origin,
 )
 
 SERVER = b"S" * 16
 DEVICES = [bytes([number]) * 16 for number in range(10)]
-LIMITS = AdmissionLimits(credit=1.0, worst=5.0, recovery=0.1, origins=3, known=4)
+LIMITS = AdmissionLimits(credit=1.0, worst=5.0, recovery=0.1, debtors=3, known=4)
 
 
 def enc(name: int) -> bytes:
@@ -37,18 +37,22 @@ class Queue(Admission[str]):
         self.now = 1000.0
 
     def add(
-        self, owner: str, data: bytes | None = None, origin: str | None = None, proven: bool = False
+        self,
+        owner: str,
+        data: bytes | None = None,
+        source: str | None = None,
+        proven: bytes | None = None,
     ) -> Request[str]:
         data = frame() if data is None else data
-        return self.offer(owner, data, origin or owner, proven=proven, now=self.now)
+        return self.offer(owner, data, origin(source or owner), proven=proven, now=self.now)
 
-    def rank(self, data: bytes, origin: str = "here", proven: bool = False) -> Rank:
-        request = self.add("someone", data, origin, proven)
+    def rank(self, data: bytes, source: str = "here", proven: bytes | None = None) -> Rank:
+        request = self.add("someone", data, source, proven)
         self.withdraw(request)
         return request.rank
 
-    def owe(self, origin: str, cost: float) -> None:
-        self.charge(origin, cost, self.now)
+    def owe(self, source: str, cost: float) -> None:
+        self.charge(origin(source), cost, self.now)
 
     def saw(self, device: int, name: int, number: int) -> bool:
         request = self.add("board", frame(name, number))
@@ -114,23 +118,6 @@ def header_fields(data: bytes) -> tuple[bytes, bytes, int, int]:
     return header.server_id, header.enc, *divmod(header.number, 1 << 32)
 
 
-class TestOrigin:
-    @pytest.mark.parametrize(
-        ("address", "expected"),
-        [
-            ("192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("unknown", "unknown"),
-        ],
-    )
-    def test_origin(self, address: str, expected: str) -> None:
-        assert origin(address) == expected
-
-
 class TestRanks:
     def test_boot_of_an_active_device_is_known(self, queue: Queue) -> None:
         queue.know(DEVICES[1], enc(1))
@@ -147,13 +134,13 @@ class TestRanks:
     def test_repetition_is_last(self, queue: Queue) -> None:
         queue.saw(1, 1, 5)
         assert queue.rank(frame(1, 5)) is Rank.LAST
-        assert queue.rank(frame(1, 4), proven=True) is Rank.LAST
+        assert queue.rank(frame(1, 4), proven=DEVICES[1]) is Rank.LAST
 
     @pytest.mark.parametrize("data", [b"", b"\x00" * 200, frame(server_id=b"T" * 16)])
     def test_what_cannot_be_a_frame_for_this_server_is_last(
         self, queue: Queue, data: bytes
     ) -> None:
-        assert queue.rank(data, proven=True) is Rank.LAST
+        assert queue.rank(data, proven=DEVICES[1]) is Rank.LAST
 
     def test_origin_in_debt_is_last(self, queue: Queue) -> None:
         queue.know(DEVICES[1], enc(1))
@@ -169,7 +156,23 @@ class TestRanks:
 
     def test_proven_connection_does_not_suffer_for_its_origin(self, queue: Queue) -> None:
         queue.owe("shared", 5.0)
-        assert queue.rank(frame(2), "shared", proven=True) is Rank.KNOWN
+        assert queue.rank(frame(2), "shared", proven=DEVICES[1]) is Rank.KNOWN
+
+    def test_device_in_debt_is_last_wherever_it_speaks(self, queue: Queue) -> None:
+        queue.know(DEVICES[1], enc(1))
+        queue.charge_device(DEVICES[1], 1.1, queue.now)
+        assert queue.rank(frame(1), "one") is Rank.LAST
+        assert queue.rank(frame(1), "two", proven=DEVICES[1]) is Rank.LAST
+        assert queue.rank(frame(2), "one", proven=DEVICES[2]) is Rank.KNOWN
+        queue.now += 2
+        assert queue.rank(frame(1), "one") is Rank.KNOWN
+
+    def test_proven_connection_does_not_suffer_for_a_device_that_it_names(
+        self, queue: Queue
+    ) -> None:
+        queue.know(DEVICES[1], enc(1))
+        queue.charge_device(DEVICES[1], 5.0, queue.now)
+        assert queue.rank(frame(1), proven=DEVICES[2]) is Rank.KNOWN
 
 
 class TestNews:
@@ -245,7 +248,7 @@ class TestOrder:
         assert queue.order() == ["b", "c", "a"]
 
     def test_what_is_withdrawn_has_no_turn(self, queue: Queue) -> None:
-        requests = [queue.add(str(number), origin="a") for number in range(3)]
+        requests = [queue.add(str(number), source="a") for number in range(3)]
         other = queue.add("b")
         queue.withdraw(requests[1])
         queue.withdraw(other)
@@ -260,7 +263,37 @@ class TestOrder:
         withdrawn = queue.add("gone")
         queue.withdraw(withdrawn)
         assert len(queue) == len(queue.order()) == 50
-        assert all(not turns._queues for turns in queue._queues.values())
+        for ranked in queue._queues.values():
+            assert not (ranked._by_origin._groups or ranked._by_device._groups)
+
+    def test_device_has_one_turn_however_many_addresses_it_has(self, queue: Queue) -> None:
+        """A turn of its origin may come first, and one of a device that anyone could name."""
+        queue.know(DEVICES[1], enc(1))
+        queue.know(DEVICES[2], enc(2))
+        for number in range(100):
+            queue.add(f"many {number}", frame(1))
+        queue.add("board", frame(2))
+        assert "board" in queue.order()[:4]
+
+    def test_copied_enc_takes_no_turn_of_the_device_whose_it_is(self, queue: Queue) -> None:
+        queue.know(DEVICES[1], enc(1))
+        for number in range(100):
+            queue.add(f"thief {number}", frame(1))
+        queue.add("board", frame(1), proven=DEVICES[1])
+        assert "board" in queue.order()[:4]
+
+    def test_copied_enc_takes_no_turn_of_another_address(self, queue: Queue) -> None:
+        queue.know(DEVICES[1], enc(1))
+        for number in range(100):
+            queue.add(f"thief {number}", frame(1), "thief")
+        queue.add("board", frame(1))
+        assert "board" in queue.order()[:4]
+
+    def test_all_of_a_network_take_one_turn(self, queue: Queue) -> None:
+        for number in range(100):
+            queue.add(f"many {number}", source=f"2001:db8:0:{number:x}::1")
+        queue.add("one", source="192.0.2.1")
+        assert queue.order()[:2] == ["many 0", "one"]
 
     def test_nobody_is_next_when_none_waits(self, queue: Queue) -> None:
         assert queue.next() is None
@@ -296,6 +329,17 @@ class TestDebts:
     def test_clock_that_stands_forgives_nothing(self, queue: Queue) -> None:
         queue.owe("a", 1.1)
         assert queue.rank(frame(), "a") is Rank.LAST
+
+    def test_network_owes_for_all_that_are_in_it(self, queue: Queue) -> None:
+        for number in range(5):
+            queue.owe(f"2001:db8:0:{number * 256:x}::1", 0.9)
+        assert queue.rank(frame(), "2001:db8:0:ffff::1") is Rank.LAST
+        assert queue.rank(frame(), "2001:db8:1::1") is Rank.STRANGER
+
+    def test_network_has_the_credit_of_its_share(self, queue: Queue) -> None:
+        for number in range(4):
+            queue.owe(f"2001:db8:0:{number * 256:x}::1", 0.9)
+        assert queue.rank(frame(), "2001:db8:0:ffff::1") is Rank.STRANGER
 
     def test_few_debtors_are_remembered_those_of_late(self, queue: Queue) -> None:
         for name in ("a", "b", "c"):

@@ -223,6 +223,29 @@ def test_certificate_with_its_authority(
     run(refuse())
 
 
+def of_version_6(certificate: Issued) -> bytes:
+    """Its PEM, with a version that X.509 does not have."""
+    der = certificate.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)
+    assert der != certificate.der
+    return ssl.DER_cert_to_PEM_cert(der).encode()
+
+
+@VERSIONS
+def test_certificate_that_cannot_be_read(
+    serve: Serve, tmp_path: Path, board: ReferenceDevice, version: ssl.TLSVersion
+) -> None:
+    path = tmp_path / "client.pem"
+    path.write_bytes(own(board).key_pem + of_version_6(own(board)))
+
+    async def refuse() -> None:
+        async with serve(OPTIONAL) as network:
+            client = await network.begin(client_context(version, certificate=path))
+            assert "ALERT" in await client.refused()
+            assert (await network.line()).startswith(PREFIX + "its certificate cannot be read: ")
+
+    run(refuse())
+
+
 def test_certificate_without_its_key(serve: Serve, tmp_path: Path) -> None:
     """TLS 1.2 shows certificates to anyone; what counts is the proof that it asks for."""
     victim, thief = self_signed(p256()), self_signed(p256())

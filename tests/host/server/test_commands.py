@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from birthkey_host.enrolment import Open
 from birthkey_host.errors import FrameError
@@ -13,6 +15,7 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
+from birthkey_host.server.lines import Lines
 from birthkey_host.server.pipeline import Pipeline, Sender
 from birthkey_host.server.tcp import TcpServer
 from birthkey_host.verifier import Verifier
@@ -76,6 +79,34 @@ def test_sending_is_one_line_in_the_log(
     ask(pipeline, commanded, data(commanded))
     name = commanded.device_id.hex()
     assert caplog.messages[-1] == f"sent command 1 to device {name}"
+
+
+def test_repeating_a_frame_fills_no_log_and_changes_nothing(
+    pipeline: Pipeline,
+    commanded: ReferenceDevice,
+    registry: Registry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Anyone can who has recorded it."""
+    caplog.set_level(logging.INFO)
+    pipeline.lines = Lines(logging.getLogger("birthkey_host.test"), clock=lambda: 0.0)
+    frame = commanded.frame(data(commanded))
+    pipeline.handle(frame, "here")
+    written = []
+
+    def note(*arguments: Any) -> None:
+        if arguments[2].split()[0] in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
+            written.append(arguments[2])
+
+    event.listen(registry._engine, "before_cursor_execute", note)
+    caplog.clear()
+    for number in range(300):
+        assert len(pipeline.frames(frame, f"source {number}")) == 2
+    assert written == []
+    assert len(caplog.records) == 48  # before them, one was stored, and one sent
+    caplog.clear()
+    pipeline.lines.sum_up()
+    assert f"commands 252; most from {commanded.device_id.hex()}" in caplog.text
 
 
 def test_nothing_is_sent_that_is_not_on_record_as_sent(

@@ -104,14 +104,50 @@ def test_noisy_source_leaves_lines_for_others(
 def test_few_sources_are_remembered(lines: Lines) -> None:
     for number in range(100):
         write(lines, f"source {number}", 2)
-    assert len(lines._sources) == 3
-    assert len(lines._held_from) == 3
+    assert len(lines._wrong._sources) == 3
+    assert len(lines._wrong._held_from) == 3
 
 
 def test_trace_of_an_error_is_written(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
     lines.write(logging.ERROR, "a", "error", "it failed", error=RuntimeError("a bug"))
     assert "a bug" in caplog.text
     assert caplog.records[0].levelno == logging.ERROR
+
+
+def test_traces_are_few(lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(100):
+        clock.now += 1
+        bug = RuntimeError("a bug")
+        lines.write(logging.ERROR, f"source {number}", "error", "it failed", error=bug)
+    traces = [record for record in caplog.records if record.exc_info]
+    assert len(traces) == 11
+    assert caplog.messages[50] == "it failed: RuntimeError('a bug')"
+    assert len(caplog.records) == 100
+
+
+def test_what_is_usual_and_what_is_wrong_do_not_drive_each_other_out(
+    lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(100):
+        lines.write(logging.INFO, "a", "stored", "stored one")
+    write(lines, "a", 100)
+    assert written(caplog) == ["stored one"] * 3 + ["refused seal from a"] * 3
+    clock.now += 10
+    lines.sum_up()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert written(caplog) == [
+        f"97 more in the last 10 s, not listed one by one: {what} 97; most from a, 97"
+        for what in ("seal", "stored")
+    ]
+
+
+def test_who_logs_himself_may_ask(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    assert [lines.may(logging.WARNING, "a", "asyncio") for _ in range(5)] == [True] * 3 + [
+        False
+    ] * 2
+    lines.sum_up()
+    assert written(caplog)[0].startswith("2 more in the last 0 s, not listed one by one: asyncio 2")
 
 
 def test_no_line_is_lost_between_threads(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,10 @@ from birthkey_host.keys import ServerKey
 from birthkey_host.message import Message, Reason, Status, Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry
+from birthkey_host.server.bucket import Rate
+from birthkey_host.server.lines import Lines
 from birthkey_host.server.pipeline import Pipeline, Sender, Served
+from birthkey_host.server.quota import QuotaLimits
 from birthkey_host.verifier import Verifier
 from recording import count, data, execute
 
@@ -167,7 +170,7 @@ def test_message_that_could_not_be_stored_is_not_acknowledged(
     log.clear()
     answer = ask(pipeline, enrolled, message)
     assert answer.body == {0: 0, 1: Reason.BUSY}
-    assert [level for level, _ in lines(log)] == ["ERROR", "WARNING"]
+    assert [level for level, _ in lines(log)] == ["ERROR"]
     execute(registry, "DROP TRIGGER full")
     assert ask(pipeline, enrolled, message).type == Type.ACKNOWLEDGE
 
@@ -256,6 +259,66 @@ class TestServed:
         assert (served.device_id, served.charged) == (None, False)
         execute(registry, "ALTER TABLE devices RENAME TO gone_too")
         assert self.serve(pipeline, enrolled.frame(data(enrolled))) == Served(None)
+
+    def test_device_that_sends_too_much_has_done_so_itself(
+        self, server_key: ServerKey, registry: Registry, board: ReferenceDevice
+    ) -> None:
+        limits = QuotaLimits(messages=Rate(burst=1, rate=1.0))
+        strict = Pipeline(
+            Verifier([server_key], registry.lookup),
+            registry,
+            Open(),
+            quota=limits,
+            clock=lambda: NOW,
+        )
+        first, second, third = (
+            self.serve(strict, board.frame(message))
+            for message in (board.enrol("pico", "1.0"), data(board), board.enrol("pico", "1.0"))
+        )
+        assert (first.device_id, first.stored, first.charged) == (board.device_id, True, False)
+        assert (second.device_id, second.stored, second.charged) == (board.device_id, False, False)
+        assert (third.device_id, third.stored, third.charged) == (None, False, True)
+
+    def test_device_that_has_used_up_its_place_in_the_registry_has_done_so_itself(
+        self, server_key: ServerKey, registry: Registry, url: str, board: ReferenceDevice
+    ) -> None:
+        with Registry(url, quota=1000) as small:
+            strict = Pipeline(Verifier([server_key], small.lookup), small, Open())
+            self.serve(strict, board.frame(board.enrol("pico", "1.0")))
+            served = self.serve(strict, board.frame(data(board)))
+        assert board.open(served.answer or b"").body == {0: 1, 1: "busy"}
+        assert (served.device_id, served.stored) == (board.device_id, False)
+
+
+def test_no_line_of_a_full_disk_is_written_for_each_frame(
+    pipeline: Pipeline,
+    registry: Registry,
+    enrolled: ReferenceDevice,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    execute(
+        registry,
+        "CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    pipeline.lines = Lines(logging.getLogger("birthkey_host.test"), clock=lambda: 0.0)
+    log.clear()
+    for _ in range(200):
+        assert ask(pipeline, enrolled, data(enrolled)).body == {0: 0, 1: Reason.BUSY}
+    assert len(log.records) == 50
+
+
+def test_what_is_stored_is_written_line_by_line_as_long_as_it_is_little(
+    pipeline: Pipeline, enrolled: ReferenceDevice, log: pytest.LogCaptureFixture
+) -> None:
+    pipeline.lines = Lines(logging.getLogger("birthkey_host.test"), clock=lambda: 0.0)
+    log.clear()
+    for _ in range(200):
+        ask(pipeline, enrolled, data(enrolled))
+    assert len(log.records) == 50
+    log.clear()
+    pipeline.lines.sum_up()
+    [(level, line)] = lines(log)
+    assert level == "INFO" and "not listed one by one: stored 1" in line
 
 
 class TestBoots:

@@ -21,6 +21,7 @@ from tcp_clients import Client, Network, serving, steps
 
 SERVER = b"S" * 16
 BOARDS = range(10)
+REPEATS = 40  # a board that sends again, sealed anew, what is stored
 OVERLOADED, STRANGER = 50, 99
 
 
@@ -52,7 +53,9 @@ class Desk:
         header = look(data)
         name = header.enc[1] if header else None
         if name in BOARDS:
-            return Served(b"for board %d" % name, device_id=bytes([name]) * 16)
+            return Served(b"for board %d" % name, device_id=bytes([name]) * 16, stored=True)
+        if name == REPEATS:
+            return Served(b"again", device_id=bytes([name]) * 16)
         if name == OVERLOADED:
             return Served(b"busy")
         return Served(None, charged=True)
@@ -179,6 +182,48 @@ async def test_recorded_frames_are_charged(network: Network, desk: Desk) -> None
 
 
 @among_strangers(IN_DEBT_AT_ONCE)
+async def test_device_that_repeats_is_charged_wherever_it_speaks(
+    network: Network, desk: Desk
+) -> None:
+    assert await (await client(network, 2)).ask(frame(REPEATS, 0)) == b"again"
+    desk.order.clear()
+    senders = [(3, frame(REPEATS, 1)), (4, frame(STRANGER)), (2, frame(STRANGER))]
+    assert await order(network, desk, *senders) == ["4", "2", "3"]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_device_that_repeats_under_new_boots_is_charged_to_its_source(
+    network: Network, desk: Desk
+) -> None:
+    def of_boot(boot: int) -> bytes:
+        enc = b"\x04" + bytes([REPEATS]) * 63 + bytes([boot])
+        return SealedFrame(SERVER, enc, 1, 0, b"ciphertext of one frame").encode()
+
+    for boot in range(2):
+        assert await (await client(network, 2)).ask(of_boot(boot)) == b"again"
+    desk.order.clear()
+    assert await order(network, desk, (2, of_boot(2)), (3, frame(STRANGER))) == ["3", "2"]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
+async def test_recorded_frames_are_not_charged_to_their_device(
+    network: Network, desk: Desk
+) -> None:
+    board = await client(network, 2)
+    assert await board.ask(frame(1, 5)) == b"for board 1"
+    for number in range(3):
+        assert await (await client(network, 3 + number)).ask(frame(1, 5)) == b"for board 1"
+    desk.order.clear()
+    assert await order(network, desk, (9, frame(STRANGER)), (8, frame(1, 6))) == ["8", "9"]
+
+
+@among_strangers(known=(1, 2))
+async def test_device_with_many_addresses_has_one_turn(network: Network, desk: Desk) -> None:
+    senders = [(10 + number, frame(1, number)) for number in range(20)]
+    assert "9" in (await order(network, desk, *senders, (9, frame(2))))[:4]
+
+
+@among_strangers(IN_DEBT_AT_ONCE)
 async def test_what_is_not_the_senders_fault_is_not_charged(network: Network, desk: Desk) -> None:
     overloaded = await client(network, 2)
     assert await overloaded.ask(frame(OVERLOADED)) == b"busy"
@@ -206,9 +251,11 @@ async def test_frames_that_wait_are_served_before_the_server_stops(
 async def test_source_with_the_most_connections_gives_way(network: Network, desk: Desk) -> None:
     many = [await client(network, 2) for _ in range(2)]
     one, new = await client(network, 3), await client(network, 4)
-    await many[0].closed()
-    for name, board in enumerate((many[1], one, new)):
+    for name, board in enumerate((one, new)):
         await works(board, name, 0)
+    while len(network.server._connections) > 3:
+        await asyncio.sleep(0.001)
+    assert [board.reader.at_eof() for board in many].count(True) == 1
 
 
 @among_strangers(Limits(connections_per_source=1))
@@ -228,19 +275,21 @@ async def test_board_that_works_never_gives_way(network: Network, desk: Desk) ->
     await works(board, 1, 0)
     strangers = [await client(network, 3 + number) for number in range(20)]
     await works(board, 1, 1)
-    await asyncio.gather(*(stranger.closed() for stranger in strangers[:-2]))
+    while sum(stranger.reader.at_eof() for stranger in strangers) < 18:
+        await asyncio.sleep(0.001)
 
 
 @among_strangers(Limits(connections=2))
-async def test_boards_that_fill_the_table_are_left_in_peace(network: Network, desk: Desk) -> None:
+async def test_board_finds_a_place_among_boards_that_fill_the_table(
+    network: Network, desk: Desk
+) -> None:
     boards = [await client(network, 2) for _ in range(2)]
     for name, board in enumerate(boards):
         await works(board, name, 0)
-    await (await client(network, 3)).closed()
-    boards[0].writer.close()
-    while len(network.server._places) == 2:
-        await asyncio.sleep(0.001)
+    await works(boards[0], 0, 1)
     await works(await client(network, 3), 3, 0)
+    await boards[1].closed()
+    await works(boards[0], 0, 2)
 
 
 @among_strangers(Limits(connections=2))
@@ -267,18 +316,18 @@ async def test_recorded_frames_prove_nothing(network: Network, desk: Desk) -> No
     await works(board, 1, 6)
 
 
-@among_strangers(Limits(connections=2))
+@among_strangers(Limits(connections=4))
 async def test_connection_that_turns_bad_proves_nothing(network: Network, desk: Desk) -> None:
-    board, turncoat = await client(network, 2), await client(network, 3)
-    await works(board, 1, 0)
-    await works(turncoat, 2, 0)
+    boards = [await client(network, 2 + number) for number in range(3)]
+    turncoat = await client(network, 9)
+    for name, board in enumerate([*boards, turncoat]):
+        await works(board, name, 0)
     assert await turncoat.ask(frame(OVERLOADED)) == b"busy"
-    await (await client(network, 4)).closed()
     turncoat.send(frame(STRANGER))
-    await desk.served(4)
-    await client(network, 4)
+    await desk.served(6)
+    await client(network, 10)
     await turncoat.closed()
-    await works(board, 1, 1)
+    await works(boards[0], 0, 1)
 
 
 @among_strangers(Limits(connections=2))
@@ -286,16 +335,38 @@ async def test_frame_of_a_connection_that_had_to_go_is_not_handled(
     network: Network, desk: Desk
 ) -> None:
     await desk.hold(network)
-    gone, board = await client(network, 2), await client(network, 3)  # the held one went for them
+    gone = await client(network, 2)
     gone.send(frame(STRANGER))
     await desk.waiting(network, 1)
-    await client(network, 4)
+    board = await client(network, 3)  # of the others, one is handled and one is all that waits
     await gone.closed()
     board.send(frame(1))
     await desk.waiting(network, 1)
     desk.open.set()
     assert await board.receive() == b"for board 1"
     assert desk.order == ["1", "3"]
+
+
+@among_strangers(Limits(connections=3))
+async def test_frame_that_waits_keeps_its_place(network: Network, desk: Desk) -> None:
+    await desk.hold(network)
+    board = await client(network, 2)
+    board.send(frame(1))
+    await desk.waiting(network, 1)
+    for number in range(50):
+        await client(network, 3 + number)
+    desk.open.set()
+    assert await board.receive() == b"for board 1"
+
+
+@among_strangers(Limits(connections=2))
+async def test_rubbish_that_waits_does_not(network: Network, desk: Desk) -> None:
+    await desk.hold(network)
+    stranger = await client(network, 2)
+    stranger.send(b"rubbish")
+    await desk.waiting(network, 1)
+    await client(network, 3)
+    await stranger.closed()
 
 
 @among_strangers(Limits(connections=1))
@@ -326,6 +397,27 @@ async def test_what_strangers_cause_is_summed_up(network: Network, desk: Desk) -
     lines = [records.get().getMessage() for _ in range(records.qsize())]
     assert lines[:3] == ["refused framing: bad length from 127.0.0.2"] * 3
     assert sum(int(line.partition(" more in the last")[0]) for line in lines[3:]) == 5
+
+
+@among_strangers(Limits(summaries=1000))
+async def test_what_asyncio_logs_is_limited_too(network: Network, desk: Desk) -> None:
+    records = queue.SimpleQueue[logging.LogRecord]()
+    handler = logging.handlers.QueueHandler(records)
+    desk.log.addHandler(handler)
+    theirs = logging.getLogger("asyncio")
+    theirs.addHandler(handler)
+    try:
+        for _ in range(20):
+            theirs.warning("socket.send() raised exception.")
+            asyncio.get_running_loop().call_exception_handler({"message": "a trouble"})
+    finally:
+        theirs.removeHandler(handler)
+    await network.server.stop()
+    assert records.qsize() == 4
+    lines = [records.get().getMessage() for _ in range(4)]
+    assert lines[0] == "socket.send() raised exception."
+    assert lines[1] == "asyncio: a trouble"
+    assert lines[3].startswith("37 more in the last ")
 
 
 @among_strangers(Limits(summaries=1000))
@@ -388,7 +480,7 @@ async def test_connection_that_the_system_gives_up(network: Network, desk: Desk)
     board = await client(network, 2)
     await works(board, 1, 0)
     [connection] = network.server._connections
-    assert network.server._places.proven(connection)
+    assert network.server._places.device(connection) is not None
     dead = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
     connection.stream._writer.transport._fatal_error(dead)
     while network.server._connections:

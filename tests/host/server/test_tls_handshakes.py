@@ -18,6 +18,7 @@ from tls_clients import (
     V1_1,
     V1_2,
     V1_3,
+    TlsClient,
     TlsNetwork,
     both,
     client_context,
@@ -153,6 +154,54 @@ async def test_handshake_that_never_ends_is_given_up() -> None:
             await client.reader.read()
         line = await network.line()
         assert line == PREFIX + "its TLS handshake is longer than any that a board makes"
+
+
+async def half_a_handshake(network: TlsNetwork) -> TlsClient:
+    """A board that has said hello, and computes."""
+    client = await network.begin(local_addr=("127.0.0.2", 0))
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.writer.write(client._goes.read())
+    client._came.write(await client.reader.read(65536))
+    return client
+
+
+async def crowd(network: TlsNetwork) -> None:
+    """More connections than there are places, each from an address of its own."""
+    for number in range(40):
+        await network.connect(local_addr=(f"127.0.1.{1 + number}", 0))
+    await asyncio.sleep(0.05)
+
+
+@steps
+async def test_handshake_that_moves_keeps_its_place() -> None:
+    async with serving_tls(echo, Limits(connections=3, moving=60)) as network:
+        client = await half_a_handshake(network)
+        await crowd(network)
+        await client.shake_hands()
+        await crowd(network)
+        assert await client.ask(b"one") == b"answer to one"
+
+
+@pytest.mark.parametrize(
+    ("said", "moving"), [("nothing", 60), ("a part of its hello", 60), ("its hello", 0.05)]
+)
+def test_handshake_that_stands_does_not(said: str, moving: float) -> None:
+    async def stand() -> None:
+        async with serving_tls(echo, Limits(connections=3, moving=moving)) as network:
+            if said == "its hello":
+                client = await half_a_handshake(network)
+            else:
+                client = await network.begin(local_addr=("127.0.0.2", 0))
+            trickle = b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"
+            for byte in trickle if said == "a part of its hello" else ():
+                client.writer.write(bytes([byte]))
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            await crowd(network)
+            await Client(client.reader, client.writer).closed()
+
+    run(stand())
 
 
 @both
