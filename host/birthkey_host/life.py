@@ -7,24 +7,21 @@ birth key, and approving that one with `replaces` says whose place it takes.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import delete as delete_from
 from sqlalchemy import select
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, events
+from birthkey_host import bad_keys, erasing, events
 from birthkey_host.schema import (
     Action,
     Approval,
     BadKey,
-    Boot,
     Device,
     Evidence,
-    Floor,
     RegistryError,
     State,
-    StoredCommand,
-    StoredMessage,
 )
 
 ENDED = (State.REVOKED, State.CLONED)
@@ -49,6 +46,11 @@ def approve(
         label = label or (old.label if old else None)
         session.add(Approval(device_id=device_id, label=label, replaces=replaces, approved=now))
     else:
+        if device.deleted is not None and erasing.is_left(session, device_id):
+            raise RegistryError(
+                "it is being deleted, or that was interrupted: `birthkey delete"
+                f" {device_id.hex()}` goes on with it; approve it then"
+            )
         _let_in(device, old)
         device.label = label or device.label or (old.label if old else None)
     reason = why if old is None else _because(f"replaces {old.device_id.hex()}", why)
@@ -119,83 +121,56 @@ def revoke(session: Session, device_id: bytes, *, who: str, why: str, now: float
     return device
 
 
-def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float) -> int:
-    """Forget a device and what it sent; the number of its messages that were in the log.
+def delete(
+    session: Session, device_id: bytes, *, who: str, why: str, now: float
+) -> erasing.Scope | None:
+    """Forget a device; what it sent is to be erased, piece by piece, and it is refused already.
 
     One that only waited, or was approved and not seen, is gone without a trace but the event: it
-    never sent anything that could be sent again. Of any other the tombstone stays.
+    never sent anything that could be sent again, and there is None to erase. Of any other the
+    tombstone stays. Called again, this goes on with an erasure that was interrupted.
     """
     approval = session.get(Approval, device_id)
     if approval is not None:
         session.delete(approval)
         _event(session, device_id, Action.DELETED, who, _because("not seen yet", why), now)
-        return 0
+        return None
     device = _known(session, device_id)
     if device.deleted is not None:
-        raise RegistryError("it is deleted already")
+        if not erasing.is_left(session, device_id):
+            raise RegistryError("it is deleted already")
+        return erasing.Scope(device_id, None)
+    scope = None
     messages = 0
     if device.state is State.PENDING:
         session.delete(device)
     else:
-        messages = _erase_messages(session, device, None)
-        for table in (Boot, Evidence, StoredCommand):
-            session.execute(delete_from(table).where(table.device_id == device_id))
+        scope = erasing.Scope(device_id, None)
+        messages = erasing.Messages(scope).count(session)
+        session.execute(delete_from(Evidence).where(Evidence.device_id == device_id))
         if device.state not in ENDED:
             device.state = State.DELETED
         device.deleted = now
         device.board = device.firmware = ""
         device.label = device.last_seen = None
-        device.frames = 0
     _event(session, device_id, Action.DELETED, who, _because(f"messages: {messages}", why), now)
-    return messages
+    return scope
 
 
-def prune(session: Session, device_id: bytes, *, before: float, who: str, now: float) -> int:
-    """Delete what a device sent before a time, Unix seconds, and refuse it as old from then on.
+def prune(session: Session, scope: erasing.Scope, *, messages: int, who: str, now: float) -> None:
+    """Note that what came before a time is going to be erased, so many messages; none is no event.
 
-    The number of messages deleted. First frames of earlier boots go with them, and commands that
+    It is refused as old from then on. First frames of earlier boots go with it, and commands that
     were over by then.
     """
-    device = _known(session, device_id)
-    messages = _erase_messages(session, device, before)
-    boots = session.execute(
-        delete_from(Boot).where(
-            Boot.device_id == device_id, Boot.received < before, Boot.boot < device.newest
-        )
-    )
-    assert isinstance(boots, CursorResult)
-    device.frames -= messages + boots.rowcount
-    session.execute(
-        delete_from(StoredCommand).where(
-            StoredCommand.device_id == device_id, StoredCommand.closed < before
-        )
-    )
+    if scope.device_id is not None:
+        _known(session, scope.device_id)
     if messages:
-        _event(session, device_id, Action.PRUNED, who, f"messages: {messages}", now)
-    return messages
-
-
-def _erase_messages(session: Session, device: Device, before: float | None) -> int:
-    """Delete messages and leave a floor for each boot that they were made in."""
-    chosen = [StoredMessage.device_id == device.device_id]
-    if before is not None:
-        chosen.append(StoredMessage.received < before)
-    highest: dict[int, int] = {}
-    erased = 0
-    for counter in session.scalars(
-        select(StoredMessage.counter).where(*chosen).execution_options(yield_per=1000)
-    ):
-        boot, sequence = divmod(counter, 1 << 32)
-        highest[boot] = max(highest.get(boot, 0), sequence)
-        erased += 1
-    for boot, sequence in highest.items():
-        floor = session.get(Floor, (device.device_id, boot))
-        if floor is None:
-            session.add(Floor(device_id=device.device_id, boot=boot, sequence=sequence))
-        else:
-            floor.sequence = max(floor.sequence, sequence)
-    session.execute(delete_from(StoredMessage).where(*chosen))
-    return erased
+        why = f"messages: {messages}"
+        if scope.before is not None:
+            moment = datetime.fromtimestamp(scope.before, UTC)
+            why += f", before {moment:%Y-%m-%dT%H:%M:%SZ}"
+        _event(session, scope.device_id, Action.PRUNED, who, why, now)
 
 
 def ban(session: Session, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
@@ -229,6 +204,6 @@ def _because(fact: str, why: str) -> str:
 
 
 def _event(
-    session: Session, device_id: bytes, action: Action, who: str, why: str, now: float
+    session: Session, device_id: bytes | None, action: Action, who: str, why: str, now: float
 ) -> None:
     events.append(session, at=now, who=who, action=action, device_id=device_id, why=why)

@@ -2,7 +2,8 @@
 
 The log is the replay state: a counter is in it once. The device's row is locked first, so that two
 frames of one device are judged one after the other, by whatever server. Then come the claim code
-and the end of the audit chain, always in this order, so that no two servers wait for each other.
+and the end of the audit chain and of the log, always in this order, so that no two servers wait for
+each other. Who has the end of the log keeps it until the commit: positions rise as commits do.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from birthkey_host import bad_keys, claims, commands, events
@@ -26,6 +27,7 @@ from birthkey_host.schema import (
     Evidence,
     Floor,
     Frame,
+    Meta,
     Proof,
     State,
     StoredMessage,
@@ -188,8 +190,16 @@ def _store(
         device.newest = outcome.boot
         device.frames += 1
     if seen is None:
+        device.last_seen = now
+        device.frames += 1
+        if outcome.enrol is not None:
+            _describe(device, outcome.enrol)
+            claims.spend(session, device, outcome.enrol.claim, now)
+        if outcome.status is not None and outcome.status.command_result is not None:
+            commands.settle(session, device, outcome.status.command_result, now)
         session.add(
             StoredMessage(
+                number=_position(session),
                 device_id=device.device_id,
                 counter=outcome.message.counter,
                 type=outcome.message.type,
@@ -198,13 +208,6 @@ def _store(
                 **frame,
             )
         )
-        device.last_seen = now
-        device.frames += 1
-        if outcome.enrol is not None:
-            _describe(device, outcome.enrol)
-            claims.spend(session, device, outcome.enrol.claim, now)
-        if outcome.status is not None and outcome.status.command_result is not None:
-            commands.settle(session, device, outcome.status.command_result, now)
     return Verdict(
         reason=None,
         newest=device.newest,
@@ -212,6 +215,12 @@ def _store(
         device_created=created,
         command=_command(session, device, outcome, now),
     )
+
+
+def _position(session: Session) -> int:
+    """The next position in the log. Nobody else gets one before this transaction has ended."""
+    row = update(Meta).values(position=Meta.position + 1).returning(Meta.position)
+    return session.scalars(row, execution_options={"synchronize_session": False}).one()
 
 
 def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table for a person at a terminal; else lines of cells with tabs between them."""
     console = Console()
     if not console.is_terminal:  # a program reads it
-        for row in (header, *rows):
+        for row in itertools.chain([header], rows):
             typer.echo("\t".join(printable(cell) for cell in row))
         return
     drawn = Table(*(Column(name, overflow="fold") for name in header))  # nothing is cut off
