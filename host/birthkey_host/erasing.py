@@ -7,19 +7,35 @@ the same transaction, so it does not matter after which piece an erasure ends; a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from birthkey_host.schema import Boot, Device, Floor, StoredCommand, StoredMessage
+from birthkey_host.schema import Base, Boot, Device, Floor, StoredCommand, StoredMessage
 
 PIECE = 500
 """Rows that are erased in one transaction, at most."""
 
 UNSYNCHRONISED = {"synchronize_session": False}
+
+DEVICES, FLOORS = (Base.metadata.tables[row.__tablename__] for row in (Device, Floor))
 
 Key = tuple[Any, ...]
 """Where a row stands in the order that a table is gone through."""
@@ -36,16 +52,12 @@ class Scope:
     before: float | None
     """Unix seconds."""
 
-    def lock(self, session: Session, device_ids: Collection[bytes]) -> dict[bytes, Device]:
+    def lock(self, session: Session, device_ids: Collection[bytes]) -> Sequence[bytes]:
         """Those of the devices whose rows may be erased, locked in the order of their ids."""
-        rows = select(Device).where(Device.device_id.in_(set(device_ids)))
-        rows = rows.order_by(Device.device_id).with_for_update()
-        found = session.scalars(rows, execution_options={"populate_existing": True}).all()
-        return {
-            device.device_id: device
-            for device in found
-            if self.before is not None or device.deleted is not None
-        }
+        rows = select(Device.device_id).where(Device.device_id.in_(set(device_ids)))
+        if self.before is None:
+            rows = rows.where(Device.deleted.is_not(None))
+        return session.scalars(rows.order_by(Device.device_id).with_for_update()).all()
 
 
 class Rows(Protocol):
@@ -104,20 +116,42 @@ class Messages:
         for device_id, counter in gone:
             boot, sequence = divmod(counter, 1 << 32)
             highest[device_id, boot] = max(highest.get((device_id, boot), 0), sequence)
-            devices[device_id].frames -= 1
         _raise_floors(session, highest)
+        _count_down(session, [device_id for device_id, _ in gone])
         return len(gone)
 
 
 def _raise_floors(session: Session, highest: dict[tuple[bytes, int], int]) -> None:
-    rows = select(Floor).where(tuple_(Floor.device_id, Floor.boot).in_(list(highest)))
-    floors = {(floor.device_id, floor.boot): floor for floor in session.scalars(rows)}
-    for (device_id, boot), sequence in highest.items():
-        floor = floors.get((device_id, boot))
-        if floor is None:
-            session.add(Floor(device_id=device_id, boot=boot, sequence=sequence))
-        else:
-            floor.sequence = max(floor.sequence, sequence)
+    """Have each boot's floor be at least so high. In SQL alone: there may be many devices."""
+    if not highest:
+        return
+    device_id = bindparam("of_device", type_=LargeBinary)
+    boot = bindparam("of_boot", type_=BigInteger)
+    sequence = bindparam("at_least", type_=BigInteger)
+    this = (FLOORS.c.device_id == device_id, FLOORS.c.boot == boot)
+    raised = update(FLOORS).where(*this, FLOORS.c.sequence < sequence).values(sequence=sequence)
+    missing = select(device_id, boot, sequence).where(~exists().where(*this))
+    made = insert(FLOORS).from_select(["device_id", "boot", "sequence"], missing)
+    rows = [
+        {"of_device": of_device, "of_boot": of_boot, "at_least": at_least}
+        for (of_device, of_boot), at_least in highest.items()
+    ]
+    for statement in (raised, made):
+        session.connection().execute(statement, rows)
+
+
+def _count_down(session: Session, owners: Sequence[bytes]) -> None:
+    """`owners`: a device for each frame that is gone."""
+    if not owners:
+        return
+    fewer = update(DEVICES).where(DEVICES.c.device_id == bindparam("of_device"))
+    session.connection().execute(
+        fewer.values(frames=DEVICES.c.frames - bindparam("gone", type_=BigInteger)),
+        [
+            {"of_device": device_id, "gone": gone}
+            for device_id, gone in sorted(Counter(owners).items())
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +179,7 @@ class Boots:
 
     def erase(self, session: Session, keys: Sequence[Key]) -> int:
         """Erase them, with the devices locked."""
-        devices = self.scope.lock(session, [device_id for _, device_id, _ in keys])
+        devices = set(self.scope.lock(session, [device_id for _, device_id, _ in keys]))
         chosen = [(device_id, boot) for _, device_id, boot in keys if device_id in devices]
         gone = session.scalars(
             delete(Boot)
@@ -153,8 +187,7 @@ class Boots:
             .returning(Boot.device_id),
             execution_options=UNSYNCHRONISED,
         )
-        for device_id in gone:
-            devices[device_id].frames -= 1
+        _count_down(session, gone.all())
         return 0
 
 
@@ -175,7 +208,7 @@ class Commands:
 
     def erase(self, session: Session, keys: Sequence[Key]) -> int:
         """Erase them, with the devices locked."""
-        devices = self.scope.lock(session, [device_id for device_id, _ in keys])
+        devices = set(self.scope.lock(session, [device_id for device_id, _ in keys]))
         chosen = [key for key in keys if key[0] in devices]
         session.execute(
             delete(StoredCommand).where(
