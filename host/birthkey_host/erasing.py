@@ -20,13 +20,14 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from birthkey_host.schema import Base, Boot, Device, Floor, StoredCommand, StoredMessage
 
@@ -183,7 +184,7 @@ class Boots:
         chosen = [(device_id, boot) for _, device_id, boot in keys if device_id in devices]
         gone = session.scalars(
             delete(Boot)
-            .where(tuple_(Boot.device_id, Boot.boot).in_(chosen))
+            .where(*_among(Boot.device_id, Boot.boot, chosen))
             .returning(Boot.device_id),
             execution_options=UNSYNCHRONISED,
         )
@@ -211,12 +212,27 @@ class Commands:
         devices = set(self.scope.lock(session, [device_id for device_id, _ in keys]))
         chosen = [key for key in keys if key[0] in devices]
         session.execute(
-            delete(StoredCommand).where(
-                tuple_(StoredCommand.device_id, StoredCommand.id).in_(chosen)
-            ),
+            delete(StoredCommand).where(*_among(StoredCommand.device_id, StoredCommand.id, chosen)),
             execution_options=UNSYNCHRONISED,
         )
         return 0
+
+
+def _among(
+    device_id: InstrumentedAttribute[bytes],
+    number: InstrumentedAttribute[int],
+    chosen: Sequence[Key],
+) -> list[ColumnElement[bool]]:
+    """Conditions for rows with these pairs. SQLite goes through all the table for the last alone,
+    and by the first two it finds where to look."""
+    if not chosen:
+        return [false()]
+    numbers = [each for _, each in chosen]
+    return [
+        device_id.in_({each for each, _ in chosen}),
+        number.between(min(numbers), max(numbers)),
+        tuple_(device_id, number).in_(chosen),
+    ]
 
 
 def tables(scope: Scope) -> tuple[Rows, ...]:

@@ -22,6 +22,7 @@ from birthkey_host.message import Command, Enrol, Reason
 from birthkey_host.schema import (
     Action,
     Approval,
+    Base,
     Boot,
     Device,
     Evidence,
@@ -33,6 +34,9 @@ from birthkey_host.schema import (
     StoredMessage,
 )
 from birthkey_host.verifier import Outcome, Verdict
+
+META = Base.metadata.tables[Meta.__tablename__]
+NEXT_POSITION = update(META).values(position=META.c.position + 1).returning(META.c.position)
 
 REFUSED = {
     State.PENDING: Reason.PENDING,
@@ -219,8 +223,7 @@ def _store(
 
 def _position(session: Session) -> int:
     """The next position in the log. Nobody else gets one before this transaction has ended."""
-    row = update(Meta).values(position=Meta.position + 1).returning(Meta.position)
-    return session.scalars(row, execution_options={"synchronize_session": False}).one()
+    return int(session.connection().scalars(NEXT_POSITION).one())
 
 
 def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:
