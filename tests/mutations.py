@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from support import command_mutations, protocol_mutations, tls_mutations
+from support import command_mutations, protocol_mutations, registry_mutations, tls_mutations
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("boards", "docs", "firmware", "host", "tests", "pyproject.toml")
@@ -40,7 +40,7 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(*row)
-    for table in (protocol_mutations, command_mutations, tls_mutations)
+    for table in (protocol_mutations, command_mutations, tls_mutations, registry_mutations)
     for row in table.MUTATIONS
 ]
 

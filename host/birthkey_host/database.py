@@ -67,7 +67,8 @@ def _prepare(engine: Engine, busy_timeout: int) -> None:
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> sqlite3.Connection:
-        if path is not None and not path.is_file():
+        before = None if path is None else _identities(path)[0]
+        if path is not None and before is None:
             # SQLite would make an empty one, and that would be in the way of the true one.
             raise sqlite3.OperationalError("there is no such file")
         connection: sqlite3.Connection = dialect.connect(*arguments, **options)
@@ -80,12 +81,13 @@ def _prepare(engine: Engine, busy_timeout: int) -> None:
             f"journal_size_limit = {WAL_LIMIT}",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
-        return connection
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
         connection.execute("SELECT count(*) FROM sqlite_schema").close()  # opens the log, too
-        record.info[_FILES] = None if path is None else _identities(path)
+        if path is not None:
+            record.info[_FILES] = found = _identities(path)
+            if found[0] != before:
+                connection.close()
+                raise sqlite3.OperationalError("the file was replaced while it was opened")
+        return connection
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:

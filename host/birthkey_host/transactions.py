@@ -71,6 +71,8 @@ class Transactions:
         try:
             self._check()
         except RegistryError:
-            self._lost = lost
+            # Nothing is open any more: it is asked for each time, and nothing of it is held.
+            self._engine.dispose()
+            self._lost = FileLost(lost.path, [None, None, None])
             raise
         log.warning("there is a registry at %s again, and it was opened", lost.path)

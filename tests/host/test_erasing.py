@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from birthkey_host import erasing, events
+from birthkey_host import database, erasing, events
 from birthkey_host.message import Message, Reason
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.registry import Registry, RegistryError, State
@@ -192,3 +192,24 @@ def test_others_write_between_the_pieces(
     assert written == [stored(1)] * 5
     assert len(server.registry.messages(other.device_id)) == 6
     assert server(other, data(other)) == stored(1)
+
+
+def test_log_of_the_database_does_not_stay_large(
+    server: Server, enrolled: ReferenceDevice, tmp_path: Path
+) -> None:
+    """Whoever holds a state while much is written makes it grow; it is given back afterwards."""
+    log = tmp_path / "registry.sqlite3-wal"
+    blob = bytes(3000)
+    held = sqlite3.connect(tmp_path / "registry.sqlite3", isolation_level=None)
+    held.execute("BEGIN")
+    held.execute("SELECT count(*) FROM messages").fetchall()
+    filler = sqlite3.connect(tmp_path / "registry.sqlite3")
+    filler.execute("CREATE TABLE filler (x)")
+    filler.executemany("INSERT INTO filler VALUES (?)", [(blob,)] * 8000)
+    filler.commit()
+    filler.close()
+    assert log.stat().st_size > database.WAL_LIMIT
+    held.close()
+    for number in range(3):
+        server(enrolled, data(enrolled, number))
+    assert log.stat().st_size <= database.WAL_LIMIT

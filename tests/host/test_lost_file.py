@@ -179,7 +179,7 @@ def test_moved_back_it_is_whole(
     assert count(server.registry, "messages") == 3
 
 
-def test_anything_else_at_the_path_is_said_and_left_alone(
+def test_anything_else_at_the_path_is_said(
     server: Server, enrolled: ReferenceDevice, path: Path, copy: Path
 ) -> None:
     remove(path, copy)
