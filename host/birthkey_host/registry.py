@@ -121,7 +121,10 @@ class Registry:
             raise RegistryError(f"there is no registry at {path}")
         with self._database.reading() as session:
             if not self._engine.dialect.has_table(session.connection(), Meta.__tablename__):
-                raise RegistryError(f"{self._engine.url} is no birthkey registry")
+                raise RegistryError(
+                    f"{self._engine.url} is no birthkey registry; of one in use, `birthkey"
+                    " backup` makes a copy, and `cp` does not"
+                )
             version = session.scalar(select(Meta.version))
         if version != VERSION:
             raise RegistryError(versions.sentence(version))
