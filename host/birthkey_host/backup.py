@@ -42,7 +42,7 @@ def write(
     if target.exists() and not replace:
         raise _taken(target)
     try:
-        with files.making(target, replace=replace) as temporary:
+        with files.making(target, mode=0o600, replace=replace) as temporary:
             _copy(connection, temporary, between)
             _check(temporary)
     except FileExistsError:

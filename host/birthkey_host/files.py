@@ -24,7 +24,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, replace: bool = True) -
 
 
 @contextlib.contextmanager
-def making(path: Path, *, mode: int = 0o600, replace: bool = True) -> Iterator[Path]:
+def making(path: Path, *, mode: int, replace: bool) -> Iterator[Path]:
     """As `write`, of a file that is made in the block, at the path that is given: empty at first.
 
     It takes its place at the end of the block, unless anything is raised there.
