@@ -53,6 +53,7 @@ def test_what_was_committed_last_is_in_it(
         assert again(enrolled, data(enrolled)) == stored(1)
 
 
+@pytest.mark.timeout(60)
 def test_servers_go_on_meanwhile(
     server: Server, enrolled: ReferenceDevice, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +186,8 @@ class TestTrouble:
             registry.backup(target, replace=False)
 
 
-def test_writers_of_another_process_too(
+@pytest.mark.timeout(60)
+def test_writers_of_another_thread_too(
     server: Server, enrolled: ReferenceDevice, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "PAGES", 1)
