@@ -26,6 +26,7 @@ from support import (
     limit_mutations,
     operator_mutations,
     protocol_mutations,
+    registry_mutations,
     text_mutations,
     tls_mutations,
 )
@@ -49,6 +50,7 @@ MUTATIONS = [
     Mutation(*row)
     for table in (
         protocol_mutations,
+        registry_mutations,
         command_mutations,
         limit_mutations,
         operator_mutations,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 _SUFFIX = ".new"
@@ -18,15 +19,26 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, replace: bool = True) -
     is as it was, or new if only the folder could not be synced. Nothing is left beside it, but by
     a power cut: see `sweep`.
     """
+    with making(path, mode=mode, replace=replace) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def making(path: Path, *, mode: int, replace: bool) -> Iterator[Path]:
+    """As `write`, of a file that is made in the block, at the path that is given: empty at first.
+
+    It takes its place at the end of the block, unless anything is raised there.
+    """
     # Nobody else's name, or two writers could each take the other's file for theirs.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        try:
             os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
+            yield temporary
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         if replace:
             os.replace(temporary, path)
         else:

@@ -10,24 +10,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 
-from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy.engine import CursorResult
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from birthkey_host import bad_keys, events, sizes, waiting
+from birthkey_host import bad_keys, erasing, events, waiting
 from birthkey_host.schema import (
     Action,
     Approval,
     BadKey,
-    Boot,
     Device,
     Evidence,
-    Floor,
     RegistryError,
     State,
-    StoredCommand,
-    StoredMessage,
 )
 
 ENDED = (State.REVOKED, State.CLONED)
@@ -52,6 +47,11 @@ def approve(
         label = label or (old.label if old else None)
         session.add(Approval(device_id=device_id, label=label, replaces=replaces, approved=now))
     else:
+        if device.deleted is not None and erasing.is_left(session, device_id):
+            raise RegistryError(
+                "it is being deleted, or that was interrupted: `birthkey delete"
+                f" {device_id.hex()}` goes on with it; approve it then"
+            )
         _let_in(device, old)
         device.label = label or device.label or (old.label if old else None)
     reason = why if old is None else _because(f"replaces {old.device_id.hex()}", why)
@@ -124,36 +124,40 @@ def revoke(session: Session, device_id: bytes, *, who: str, why: str, now: float
     return device
 
 
-def delete(session: Session, device_id: bytes, *, who: str, why: str, now: float) -> int:
-    """Forget a device; the number of its messages, which `erase` takes out of the log.
+def delete(
+    session: Session, device_id: bytes, *, who: str, why: str, now: float
+) -> erasing.Scope | None:
+    """Forget a device; what it sent is to be erased, piece by piece, and it is refused already.
 
     One that only waited, or was approved and not seen, is gone without a trace but the event: it
-    never sent anything that could be sent again. Of any other the tombstone stays. One whose
-    messages are still there, because erasing them was cut short, may be deleted once more.
+    never sent anything that could be sent again, and there is None to erase. Of any other the
+    tombstone stays. Called again, this goes on with an erasure that was interrupted.
     """
     approval = session.get(Approval, device_id)
     if approval is not None:
         session.delete(approval)
         _event(session, device_id, Action.DELETED, who, _because("not seen yet", why), now)
-        return 0
+        return None
     device = _known(session, device_id)
-    messages = _count_messages(session, device_id)
     if device.deleted is not None:
-        if device.frames == 0:
+        if not erasing.is_left(session, device_id):
             raise RegistryError("it is deleted already")
-        return messages
+        return erasing.Scope(device_id, None)
+    scope = None
+    messages = 0
     if device.state is State.PENDING:
         session.delete(device)
     else:
-        for table in (Evidence, StoredCommand):
-            session.execute(delete_from(table).where(table.device_id == device_id))
+        scope = erasing.Scope(device_id, None)
+        messages = erasing.Messages(scope).count(session)
+        session.execute(delete_from(Evidence).where(Evidence.device_id == device_id))
         if device.state not in ENDED:
             device.state = State.DELETED
         device.deleted = now
         device.board = device.firmware = ""
         device.label = device.last_seen = None
     _event(session, device_id, Action.DELETED, who, _because(f"messages: {messages}", why), now)
-    return messages
+    return scope
 
 
 def choose_waiting(
@@ -183,85 +187,20 @@ def choose_waiting(
     return ids
 
 
-def erase(session: Session, device_id: bytes, limit: int) -> bool:
-    """Take at most `limit` messages of a deleted device, or boots; whether there may be more.
+def prune(session: Session, scope: erasing.Scope, *, messages: int, who: str, now: float) -> None:
+    """Note that what came before a time is going to be erased, so many messages; none is no event.
 
-    Nothing is taken of a device that was let in again meanwhile.
-    """
-    device = session.get(Device, device_id, with_for_update=True)
-    if device is None or device.deleted is None:
-        return False
-    if _erase_messages(session, device, limit=limit):
-        return True
-    boots = select(Boot.boot).where(Boot.device_id == device_id).order_by(Boot.boot).limit(limit)
-    last = session.scalars(boots).all()[-1:]
-    return bool(last) and bool(_erase_boots(session, device, Boot.boot <= last[0]))
-
-
-def prune(session: Session, device_id: bytes, *, before: float, who: str, now: float) -> int:
-    """Delete what a device sent before a time, Unix seconds, and refuse it as old from then on.
-
-    The number of messages deleted. First frames of earlier boots go with them, and commands that
+    It is refused as old from then on. First frames of earlier boots go with it, and commands that
     were over by then.
     """
-    device = _known(session, device_id)
-    messages = _erase_messages(session, device, StoredMessage.received < before)
-    _erase_boots(session, device, Boot.received < before, Boot.boot < device.newest)
-    session.execute(
-        delete_from(StoredCommand).where(
-            StoredCommand.device_id == device_id, StoredCommand.closed < before
-        )
-    )
+    if scope.device_id is not None:
+        _known(session, scope.device_id)
     if messages:
-        _event(session, device_id, Action.PRUNED, who, f"messages: {messages}", now)
-    return messages
-
-
-def _count_messages(session: Session, device_id: bytes) -> int:
-    rows = select(func.count()).where(StoredMessage.device_id == device_id)
-    return session.scalars(rows).one()
-
-
-def _erase_messages(
-    session: Session, device: Device, *conditions: ColumnElement[bool], limit: int | None = None
-) -> int:
-    """Delete messages and leave a floor for each boot that they were made in; their number."""
-    chosen = [StoredMessage.device_id == device.device_id, *conditions]
-    counters = select(StoredMessage.counter).where(*chosen).order_by(StoredMessage.counter)
-    highest: dict[int, int] = {}
-    counter, erased = 0, 0
-    for counter in session.scalars(counters.limit(limit).execution_options(yield_per=1000)):
-        boot, sequence = divmod(counter, 1 << 32)
-        highest[boot] = sequence
-        erased += 1
-    for boot, sequence in highest.items():
-        floor = session.get(Floor, (device.device_id, boot))
-        if floor is None:
-            session.add(Floor(device_id=device.device_id, boot=boot, sequence=sequence))
-            device.size += sizes.FLOOR
-        else:
-            floor.sequence = max(floor.sequence, sequence)
-    _erase(session, device, StoredMessage, *chosen, StoredMessage.counter <= counter)
-    return erased
-
-
-def _erase_boots(session: Session, device: Device, *conditions: ColumnElement[bool]) -> int:
-    """Delete first frames of boots; their number."""
-    return _erase(session, device, Boot, Boot.device_id == device.device_id, *conditions)
-
-
-def _erase(
-    session: Session,
-    device: Device,
-    table: type[Boot] | type[StoredMessage],
-    *chosen: ColumnElement[bool],
-) -> int:
-    """Delete rows of a device, and what its own row counts of them; their number."""
-    device.size = max(0, device.size - sizes.of_rows(session, table, *chosen))
-    rows = session.execute(delete_from(table).where(*chosen))
-    assert isinstance(rows, CursorResult)
-    device.frames -= rows.rowcount
-    return rows.rowcount
+        why = f"messages: {messages}"
+        if scope.before is not None:
+            moment = datetime.fromtimestamp(scope.before, UTC)
+            why += f", before {moment:%Y-%m-%dT%H:%M:%SZ}"
+        _event(session, scope.device_id, Action.PRUNED, who, why, now)
 
 
 def ban(session: Session, thumbprint: bytes, *, who: str, why: str, now: float) -> Device | None:
@@ -296,6 +235,6 @@ def _because(fact: str, why: str) -> str:
 
 
 def _event(
-    session: Session, device_id: bytes, action: Action, who: str, why: str, now: float
+    session: Session, device_id: bytes | None, action: Action, who: str, why: str, now: float
 ) -> None:
     events.append(session, at=now, who=who, action=action, device_id=device_id, why=why)

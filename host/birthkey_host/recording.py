@@ -2,7 +2,8 @@
 
 The log is the replay state: a counter is in it once. The device's row is locked first, so that two
 frames of one device are judged one after the other, by whatever server. Then come the claim code
-and the end of the audit chain, always in this order, so that no two servers wait for each other.
+and the end of the audit chain and of the log, always in this order, so that no two servers wait for
+each other. Who has the end of the log keeps it until the commit: positions rise as commits do.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from birthkey_host import bad_keys, claims, commands, events, sizes, waiting
@@ -22,16 +23,21 @@ from birthkey_host.origins import Network
 from birthkey_host.schema import (
     Action,
     Approval,
+    Base,
     Boot,
     Device,
     Evidence,
     Floor,
     Frame,
+    Meta,
     Proof,
     State,
     StoredMessage,
 )
 from birthkey_host.verifier import Outcome, Verdict
+
+META = Base.metadata.tables[Meta.__tablename__]
+NEXT_POSITION = update(META).values(position=META.c.position + 1).returning(META.c.position)
 
 REFUSED = {
     State.PENDING: Reason.PENDING,
@@ -230,8 +236,16 @@ def _store(
         device.newest = outcome.boot
         device.frames += 1
     if seen is None:
+        device.last_seen = now
+        device.frames += 1
+        if outcome.enrol is not None:
+            _describe(device, outcome.enrol)
+            claims.spend(session, device, outcome.enrol.claim, now)
+        if outcome.status is not None and outcome.status.command_result is not None:
+            commands.settle(session, device, outcome.status.command_result, now)
         session.add(
             StoredMessage(
+                number=_position(session),
                 device_id=device.device_id,
                 counter=outcome.message.counter,
                 type=outcome.message.type,
@@ -240,13 +254,6 @@ def _store(
                 **frame,
             )
         )
-        device.last_seen = now
-        device.frames += 1
-        if outcome.enrol is not None:
-            _describe(device, outcome.enrol)
-            claims.spend(session, device, outcome.enrol.claim, now)
-        if outcome.status is not None and outcome.status.command_result is not None:
-            commands.settle(session, device, outcome.status.command_result, now)
     return Verdict(
         reason=None,
         newest=device.newest,
@@ -262,6 +269,11 @@ def _size(outcome: Outcome, *, boot: bool, message: bool) -> int:
     if message:
         size += sizes.of_frame(outcome.signed_frame, outcome.message_bytes)
     return size
+
+
+def _position(session: Session) -> int:
+    """The next position in the log. Nobody else gets one before this transaction has ended."""
+    return int(session.connection().scalars(NEXT_POSITION).one())
 
 
 def _command(session: Session, device: Device, outcome: Outcome, now: float) -> Command | None:

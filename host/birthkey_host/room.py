@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from birthkey_host.schema import sqlite_file
+from birthkey_host.database import sqlite_file
 
 
 @dataclass(frozen=True, slots=True)

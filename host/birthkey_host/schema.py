@@ -1,18 +1,11 @@
-"""The registry's tables, and how its database is opened.
-
-SQLite keeps its file in WAL mode with `synchronous=FULL`: a commit that returned survives a power
-cut. Nothing here is particular to SQLite but `open_engine`.
-"""
+"""The registry's tables. Nothing here is particular to one database; `upgrade` has the steps from
+earlier versions."""
 
 from __future__ import annotations
 
 import enum
-import sqlite3
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
-    URL,
     BigInteger,
     Double,
     Enum,
@@ -21,10 +14,8 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
-    create_engine,
-    event,
 )
-from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ForeignKey
 from sqlalchemy.types import TypeDecorator
@@ -37,9 +28,6 @@ VERSION = 4
 
 LABEL = 64
 """Characters of an operator's label, at most."""
-
-IMMEDIATE = "birthkey_immediate"
-"""Execution option of an engine whose transactions write: SQLite then locks at BEGIN."""
 
 
 class RegistryError(Unable):
@@ -134,12 +122,13 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """One row. Appending to the audit chain locks it, so that the chain has one end."""
+    """One row. Appending to the audit chain or to the log locks it, so that each has one end."""
 
     __tablename__ = "registry"
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     version: Mapped[int] = mapped_column(Integer)
+    position: Mapped[int] = mapped_column(BigInteger, default=0)  # the highest `number` ever given
 
 
 class Device(Base):
@@ -223,6 +212,7 @@ class Boot(Frame, Base):
     """
 
     __tablename__ = "boots"
+    __table_args__ = (Index("boots_by_time", "received", "device_id", "boot"),)
 
     device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
     boot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -239,13 +229,22 @@ class Floor(Base):
 
 
 class StoredMessage(Frame, Base):
-    """The log, which is the replay state too: each counter of a device is here once."""
+    """The log, which is the replay state too: each counter of a device is here once.
+
+    `number` is the position of a message: it rises in the order of commits, on every database, and
+    none comes again after its message was deleted. So who has read up to a position has missed
+    nothing before it. `Meta` gives it out, because sequences of databases do not promise either.
+    """
 
     __tablename__ = "messages"
-    __table_args__ = (UniqueConstraint("device_id", "counter"),)
+    __table_args__ = (
+        UniqueConstraint("device_id", "counter"),
+        Index("messages_by_device", "device_id", "number"),
+        Index("messages_by_time", "received", "number"),
+    )
 
     number: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False
     )
     device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"))
     counter: Mapped[int] = mapped_column(Unsigned64)
@@ -258,7 +257,10 @@ class StoredCommand(Base):
     """A command to a device, in CBOR, and the result that its board reported."""
 
     __tablename__ = "commands"
-    __table_args__ = (Index("commands_by_state", "device_id", "state"),)
+    __table_args__ = (
+        Index("commands_by_state", "device_id", "state"),
+        Index("commands_by_end", "closed"),
+    )
 
     device_id: Mapped[bytes] = mapped_column(ForeignKey("devices.device_id"), primary_key=True)
     id: Mapped[int] = mapped_column(Unsigned64, primary_key=True)
@@ -285,6 +287,7 @@ class Event(Base):
     """A link of the audit chain; `birthkey_host.events` says how it is hashed."""
 
     __tablename__ = "events"
+    __table_args__ = (Index("events_by_device", "device_id", "number"),)
 
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[float]
@@ -293,41 +296,3 @@ class Event(Base):
     device_id: Mapped[bytes | None]  # no foreign key: an event outlives its device
     why: Mapped[str]
     hash: Mapped[bytes]
-
-
-def open_engine(url: str | URL, *, busy_timeout: float) -> Engine:
-    """An engine for `url`; nothing is connected yet. `busy_timeout`: seconds to wait for a lock.
-
-    Raises `sqlalchemy.exc.ArgumentError` for what is no database URL.
-    """
-    # Parameters hold frames: they have no place in an error message.
-    engine = create_engine(url, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def connected(connection: sqlite3.Connection, record: Any) -> None:
-            connection.isolation_level = None  # the driver begins nothing on its own
-            for pragma in (
-                f"busy_timeout = {round(busy_timeout * 1000)}",
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-            ):
-                connection.execute(f"PRAGMA {pragma}").close()
-
-        @event.listens_for(engine, "begin")
-        def begun(connection: Connection) -> None:
-            # A transaction that reads first and then writes may find itself too late for the
-            # lock; one that will write takes it at once. This also is the lock of the device row.
-            immediate = connection.get_execution_options().get(IMMEDIATE)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
-
-
-def sqlite_file(engine: Engine) -> Path | None:
-    """Where SQLite keeps the database; None for other databases and for one in memory."""
-    url = engine.url
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database))

@@ -7,10 +7,7 @@ of what is counted here, if the messages have the worst of lengths.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func
 
 from birthkey_host.schema import Boot, StoredMessage
 
@@ -28,17 +25,10 @@ def of_frame(signed_frame: bytes, message: bytes = b"") -> int:
     return ROW + len(signed_frame) + len(message)
 
 
-def of_rows(
-    session: Session, table: type[Boot] | type[StoredMessage], *chosen: ColumnElement[bool]
-) -> int:
-    """Bytes of all rows of `table` for which the conditions hold."""
-    length: ColumnElement[Any] = func.length(table.signed_frame)
-    if table is StoredMessage:
-        length = length + func.length(StoredMessage.message)
-    rows, content = session.execute(
-        select(func.count(), func.coalesce(func.sum(length), 0)).select_from(table).where(*chosen)
-    ).one()
-    return int(rows) * ROW + int(content)
+def content(table: type[Boot] | type[StoredMessage]) -> ColumnElement[int]:
+    """Bytes of a row of `table` besides `ROW`, for a query."""
+    length: ColumnElement[int] = func.length(table.signed_frame)
+    return length if table is Boot else length + func.length(StoredMessage.message)
 
 
 def parse(text: str) -> int:

@@ -236,7 +236,10 @@ DAMAGE = {
     "garbage header": (partial(overwrite, start=0, count=100), "file is not a database"),
     "garbage page": (partial(overwrite, start=100, count=3996), "disk image is malformed"),
     "cut off": (partial(cut, size=6000), "disk image is malformed"),
-    "empty": (partial(cut, size=0), "is no birthkey registry"),
+    "empty": (
+        partial(cut, size=0),
+        "is no birthkey registry; of one in use, `birthkey backup` makes a copy, and `cp` does not",
+    ),
 }
 
 

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
 
 from birthkey_host import cbor, events
-from birthkey_host.schema import VERSION, Action, Base, Event, Meta, open_engine
+from birthkey_host.database import open_engine
+from birthkey_host.schema import VERSION, Action, Base, Event, Meta
 
 DEVICE = bytes(range(16))
 
 
 @pytest.fixture
-def session(url: str) -> Iterator[Session]:
+def session(url: str, tmp_path: Path) -> Iterator[Session]:
+    (tmp_path / "registry.sqlite3").touch()
     engine = open_engine(url, busy_timeout=1)
     Base.metadata.create_all(engine)
     with Session(engine) as session:

@@ -38,7 +38,11 @@ def test_earlier_messages_go_and_are_refused_as_old(
     assert count(server.registry, "messages") == 2
     events.verify(server.registry.events())
     event = server.registry.events()[-1]
-    assert (event.action, event.who, event.why) == (Action.PRUNED, "ada", "messages: 3")
+    assert (event.action, event.who, event.why) == (
+        Action.PRUNED,
+        "ada",
+        "messages: 3, before 2023-11-14T22:13:45Z",
+    )
 
 
 def test_floor_is_one_boots_alone(server: Server, enrolled: ReferenceDevice) -> None:

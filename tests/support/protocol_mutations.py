@@ -287,7 +287,7 @@ MUTATIONS = [
     ),
     (
         "commit before acknowledge",
-        "host/birthkey_host/registry.py",
+        "host/birthkey_host/transactions.py",
         "            with sessions.begin() as session:",
         "            with sessions() as session:",
         "tests/host/test_registry.py",
@@ -295,8 +295,8 @@ MUTATIONS = [
     (
         "replay: a counter is stored once",
         "host/birthkey_host/recording.py",
-        "    if seen is None:\n        session.add(",
-        "    if True:\n        session.add(",
+        "    if seen is None:\n        device.last_seen",
+        "    if True:\n        device.last_seen",
         "tests/host/test_registry_replay.py",
     ),
     (

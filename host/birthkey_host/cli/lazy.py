@@ -37,6 +37,16 @@ COMMANDS = {
     "delete": ("life", "delete", "Delete a device and all that it sent."),
     "messages": ("messages", "messages", "Print the stored messages, the oldest first."),
     "prune": ("life", "prune", "Delete old messages."),
+    "backup": (
+        "keeping",
+        "backup",
+        "Copy the registry into one file, while servers go on.",
+    ),
+    "upgrade": (
+        "keeping",
+        "upgrade",
+        "Bring a registry of an earlier version up to this program's.",
+    ),
     "send": ("send", "send", "Queue a command for a device."),
     "audit": ("audit", "audit", "Print who did what, when and why, or check it."),
     "inspect": (

@@ -22,6 +22,7 @@ from birthkey_host.cli.common import (
     login,
     printable,
 )
+from birthkey_host.cli.work import LongWork
 
 
 def approve(
@@ -104,7 +105,7 @@ def delete(
 
     Its key, state and boots are kept, so that nothing old can be sent again. It does not come back
     by itself, whatever the policy, but only if it is approved. One that only waited is forgotten.
-    If this is cut short, call it again.
+    Servers go on meanwhile; if this is interrupted, the same command goes on with it.
     """
     if pending == bool(identity):
         fail("give either the id of a device, or --pending", code=2)
@@ -116,8 +117,10 @@ def delete(
         fail("--before and --from go with --pending", code=2)
     assert identity is not None
     wanted = device_id(identity)
-    with place.open_registry() as registry:
-        messages = registry.delete(wanted, who=login(), why=printable(why), now=time.time())
+    with place.open_registry() as registry, LongWork("deleting") as work:
+        messages = registry.delete(
+            wanted, who=login(), why=printable(why), now=time.time(), between=work
+        )
     typer.echo(f"{group(wanted)} is deleted, with {_messages(messages)}")
 
 
@@ -144,20 +147,17 @@ def prune(
         str | None, typer.Option(metavar="ID", help="Only those of one device.")
     ] = None,
 ) -> None:
-    """Delete old messages. Whatever was made at their time is refused as old from then on."""
+    """Delete old messages. Whatever was made at their time is refused as old from then on.
+
+    Servers go on meanwhile; if this is interrupted, the same command goes on with it.
+    """
     place: Place = context.obj
     until, now = _midnight(before), time.time()
     if until > now:
         fail(f"{before} is yet to come", code=2)
-    messages = 0
-    with place.open_registry() as registry:
-        chosen = (
-            [row.device_id for row in registry.devices()]
-            if device is None
-            else [device_id([device])]
-        )
-        for each in chosen:
-            messages += registry.prune(each, before=until, who=login(), now=now)
+    chosen = None if device is None else device_id([device])
+    with place.open_registry() as registry, LongWork("deleting") as work:
+        messages = registry.prune(chosen, before=until, who=login(), now=now, between=work)
     typer.echo(f"{_messages(messages)} deleted")
 
 

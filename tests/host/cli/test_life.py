@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from birthkey_host import events
+from birthkey_host import erasing, events
+from birthkey_host.cli import work
 from birthkey_host.message import Reason
 from birthkey_host.origins import networks
 from birthkey_host.reference_device import ReferenceDevice
@@ -146,6 +147,45 @@ class TestDelete:
         assert birthkey("messages").count("\n") == 1
         assert birthkey.fails("delete", name) == "it is deleted already"
 
+    def test_interrupted_it_goes_on_when_it_is_asked_again(
+        self,
+        birthkey: Command,
+        server: Server,
+        enrolled: ReferenceDevice,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        name = enrolled.device_id.hex()
+        for number in range(4):
+            server(enrolled, data(enrolled, number))
+        monkeypatch.setattr(erasing, "PIECE", 2)
+
+        def interrupt(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(work.time, "sleep", interrupt)
+            sentence = birthkey.fails("delete", name, code=130)
+        assert sentence == "stopped after 2; the same command goes on with the rest"
+        assert birthkey("delete", name).endswith("is deleted, with 3 messages\n")
+
+    def test_pauses_leave_the_database_to_servers(
+        self,
+        birthkey: Command,
+        server: Server,
+        enrolled: ReferenceDevice,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for number in range(4):
+            server(enrolled, data(enrolled, number))
+        monkeypatch.setattr(erasing, "PIECE", 2)
+        clock = iter(range(0, 1000, 3))
+        pauses: list[float] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(work.time, "monotonic", lambda: next(clock))
+            patch.setattr(work.time, "sleep", pauses.append)
+            birthkey("delete", enrolled.device_id.hex())
+        assert pauses == [6] * 4  # of pieces that took 3 s each
+
     @pytest.mark.parametrize("command", ["suspend", "revoke", "delete"])
     def test_id_that_nobody_has(self, birthkey: Command, command: str) -> None:
         sentence = birthkey.fails(command, "00" * 16)
@@ -231,7 +271,11 @@ class TestPrune:
         assert birthkey("prune", "--before", "2023-11-16") == "0 messages deleted\n"
         assert server(enrolled, message) == refused(Reason.OLD, 1)
         event = server.registry.events()[-2]
-        assert (event.action, event.who, event.why) == (Action.PRUNED, ADA, "messages: 1")
+        assert (event.action, event.who, event.why) == (
+            Action.PRUNED,
+            ADA,
+            "messages: 1, before 2023-11-15T00:00:00Z",
+        )
         events.verify(server.registry.events())
 
     def test_one_device(self, birthkey: Command, server: Server, enrolled: ReferenceDevice) -> None:

@@ -1,0 +1,50 @@
+"""Long works: progress at a terminal, pauses for everyone else, and Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress
+
+from birthkey_host.cli.common import fail
+
+SHARE = 2
+"""Work in pieces that hold the database leaves it to servers for so many times as long."""
+
+
+class LongWork:
+    """Called between the pieces of a work, with what is done and the whole of it.
+
+    Pauses are `share` times as long as the work between them.
+    """
+
+    def __init__(self, what: str, *, share: float = SHARE) -> None:
+        self._share = share
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(what, total=None)
+        self._done = 0
+        self._since = time.monotonic()
+
+    def __enter__(self) -> LongWork:
+        self._progress.start()
+        self._since = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+        if kind is KeyboardInterrupt:
+            fail(f"stopped after {self._done}; the same command goes on with the rest", code=130)
+
+    def __call__(self, done: int, whole: int) -> None:
+        self._done = done
+        self._progress.update(self._task, completed=done, total=max(done, whole))
+        time.sleep(self._share * (time.monotonic() - self._since))
+        self._since = time.monotonic()

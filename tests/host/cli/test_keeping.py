@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from birthkey_host.reference_device import ReferenceDevice
+from command import Command
+from recording import Server, data
+
+VERSION_3 = Path(__file__).parent.with_name("version_3.sql")
+
+
+class TestBackup:
+    def test_copy_and_what_else_to_keep(
+        self, birthkey: Command, server: Server, enrolled: ReferenceDevice, tmp_path: Path
+    ) -> None:
+        server(enrolled, data(enrolled))
+        target = tmp_path / "copy.sqlite3"
+        assert birthkey("backup", str(target)) == (
+            f"{target} is a whole copy of the registry; not in it: {birthkey.home}/server.key\n"
+        )
+        birthkey("ca", "init")
+        said = birthkey("backup", "--overwrite", str(target))
+        home = birthkey.home
+        assert said.endswith(f"not in it: {home}/server.key, {home}/ca, {home}/ca.pem\n")
+        copied = Command(tmp_path / "other")
+        copied.home.mkdir()
+        target.rename(copied.home / "registry.sqlite3")
+        assert copied("messages", "--json") == birthkey("messages", "--json") != ""
+
+    def test_file_that_is_there(self, birthkey: Command, tmp_path: Path) -> None:
+        target = tmp_path / "copy.sqlite3"
+        target.write_text("mine")
+        sentence = birthkey.fails("backup", str(target))
+        assert sentence == f"there is a {target} already; --overwrite replaces it"
+        assert target.read_text() == "mine"
+
+    def test_other_database(self, birthkey: Command, tmp_path: Path) -> None:
+        assert "backup" in birthkey("--help")
+        assert "pg_dump" in birthkey("backup", "--help")
+
+
+class TestUpgrade:
+    @pytest.fixture
+    def old(self, nothing: Command) -> Command:
+        """A home with a registry of version 3."""
+        nothing("init")
+        path = nothing.home / "registry.sqlite3"
+        path.unlink()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(VERSION_3.read_text())
+        return nothing
+
+    def test_copy_is_made_before(self, old: Command) -> None:
+        assert "`birthkey upgrade`" in old.fails("messages")
+        first, second = old("upgrade").splitlines()
+        assert first == "the registry has version 4; it had 3"
+        [copy] = old.home.glob("registry.before-upgrade.*.sqlite3")
+        assert second == f"{copy} is a copy of what it was: remove it when you do not need it"
+        assert copy.stat().st_mode & 0o777 == 0o600
+        assert len(old("messages", "--json").splitlines()) == 3
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("SELECT version FROM registry").fetchone() == (3,)
+        assert old.fails("upgrade").endswith("there is nothing to do")
+        assert list(old.home.glob("registry.before-upgrade.*")) == [copy]
+
+    def test_without_a_copy(self, old: Command) -> None:
+        assert old("upgrade", "--no-backup") == "the registry has version 4; it had 3\n"
+        assert not list(old.home.glob("registry.before-upgrade.*"))
+
+    def test_database_elsewhere_is_copied_by_its_own_means(self, old: Command) -> None:
+        url = f"sqlite:///{old.home}/registry.sqlite3"
+        assert "own means" in old.fails("--registry", url, "upgrade", code=2)
+        assert old("--registry", url, "upgrade", "--no-backup").startswith("the registry has")
+
+    def test_nothing_there(self, nothing: Command) -> None:
+        assert nothing.fails("upgrade").startswith("there is no ")
