@@ -68,8 +68,8 @@ class Verdict:
     device_created: bool = False
     command: Command | None = None
     """What goes down behind the acknowledgement; it is on record as sent."""
-    fault: str | None = None
-    """Why the database could not record it, for a log."""
+    fault: str | None = field(default=None, compare=False)
+    """Why the database could not record it, for a log; no part of what was decided."""
 
     @property
     def layer(self) -> Layer | None:
