@@ -75,7 +75,7 @@ class Verdict:
     """Whether this frame began a boot, which is kept with it."""
     detail: str = field(default="", compare=False)
     """Why it is refused, as a sentence for a log, if there is more to say than `reason`."""
-    fault: str | None = None
+    fault: str | None = field(default=None, compare=False)
     """Why the database could not record it, for a log."""
 
     @property

@@ -169,7 +169,7 @@ class TestIdle:
                 assert (await ask(client, board, data(board))).type == Type.ACKNOWLEDGE
                 began = asyncio.get_running_loop().time()
                 await Client(client.reader, client.writer).closed()
-                assert 0.7 < asyncio.get_running_loop().time() - began < 5
+                assert 0.3 < asyncio.get_running_loop().time() - began < 5
 
         run(wait())
 

@@ -359,13 +359,14 @@ async def test_frame_that_waits_keeps_its_place(network: Network, desk: Desk) ->
     assert await board.receive() == b"for board 1"
 
 
-@among_strangers(Limits(connections=2))
+@among_strangers(Limits(connections=4))
 async def test_rubbish_that_waits_does_not(network: Network, desk: Desk) -> None:
     await desk.hold(network)
     stranger = await client(network, 2)
     stranger.send(b"rubbish")
     await desk.waiting(network, 1)
-    await client(network, 3)
+    for number in range(100):  # chance spares it with 1 in 10^17
+        await client(network, 3 + number)
     await stranger.closed()
 
 
@@ -458,7 +459,7 @@ async def test_board_that_works_may_be_idle_for_longer(network: Network, desk: D
     await works(board, 1, 1)
     began = asyncio.get_running_loop().time()
     await board.closed()
-    assert 0.5 < asyncio.get_running_loop().time() - began < 5
+    assert 0.3 < asyncio.get_running_loop().time() - began < 5
 
 
 @among_strangers(Limits(idle=0.1, idle_proven=60))
