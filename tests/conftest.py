@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite("board_vectors", "published_vectors")
 
@@ -15,6 +16,10 @@ from device import Interpreter  # noqa: E402
 # A script's background jobs ignore SIGINT, and what they start inherits that: tests, and all the
 # programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("birthkey", deadline=None)
+settings.load_profile("birthkey")
 
 DEVICES = os.environ.get("BIRTHKEY_DEVICES", "cpython micropython").split()
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.orm import Session
 
-from birthkey_host import events, life
+from birthkey_host import events
 from birthkey_host.enrolment import Allowlist, Claim, Open, Policy
 from birthkey_host.keys import ServerKey
 from birthkey_host.message import Reason
@@ -19,7 +18,6 @@ from recording import (
     NOW,
     Server,
     count,
-    counted,
     data,
     execute,
     kept,
@@ -146,50 +144,6 @@ class TestDelete:
         assert last_event(server.registry)[:3] == (Action.DELETED, "ada", "messages: 3; because")
         with pytest.raises(RegistryError, match="it is deleted already"):
             server.registry.delete(sent.device_id, **ASKED)
-
-    @pytest.fixture
-    def in_pieces(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """Erases two at a time; how many were asked for so far."""
-        asked: list[int] = []
-        erase = life.erase
-
-        def piece(session: Session, device_id: bytes, limit: int) -> bool:
-            asked.append(limit)
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return erase(session, device_id, 2)
-
-        monkeypatch.setattr(life, "erase", piece)
-        return asked
-
-    def test_what_is_cut_short_is_gone_on_with(
-        self, server: Server, sent: ReferenceDevice, in_pieces: list[int]
-    ) -> None:
-        for _ in range(4):
-            server(sent, data(sent))
-        with pytest.raises(KeyboardInterrupt):
-            server.registry.delete(sent.device_id, **ASKED)
-        assert state(server.registry, sent) is State.DELETED
-        assert count(server.registry, "messages") == 3
-        assert counted(server.registry, sent) == kept(server.registry, sent)
-        assert server.registry.delete(sent.device_id, **ASKED) == 3
-        assert (count(server.registry, "messages"), count(server.registry, "boots")) == (0, 0)
-        assert [row.action for row in server.registry.events()].count(Action.DELETED) == 1
-        with pytest.raises(RegistryError, match="it is deleted already"):
-            server.registry.delete(sent.device_id, **ASKED)
-
-    def test_device_that_is_let_in_meanwhile_keeps_the_rest(
-        self, server: Server, sent: ReferenceDevice, in_pieces: list[int]
-    ) -> None:
-        for _ in range(4):
-            server(sent, data(sent))
-        with pytest.raises(KeyboardInterrupt):
-            server.registry.delete(sent.device_id, **ASKED)
-        server.registry.approve(sent.device_id, **ASKED)
-        with server.registry._transaction(server.registry._write) as session:
-            assert not life.erase(session, sent.device_id, 2)
-        assert count(server.registry, "messages") == 3
-        assert server.enrol(sent).stored
 
     def test_device_does_not_come_back_by_itself(
         self, server: Server, server_key: ServerKey, sent: ReferenceDevice

@@ -118,13 +118,16 @@ def test_what_stays_is_counted_while_two_servers_store(
     frames = [enrolled.frame(data(enrolled, number)) for number in range(60)]
 
     def store(mine: list[bytes]) -> int:
-        with Registry(url) as registry:
+        with Registry(url, busy_timeout=60) as registry:
             one = Server(server_key, registry, Open())
             return sum(one.record(one.receive(frame)).stored for frame in mine)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, Registry(url, busy_timeout=60) as patient:
         done = pool.map(store, (frames[::2], frames[1::2]))
-        pruned = sum(prune(server, enrolled, NOW + 1) for _ in range(20))
+        pruned = sum(
+            patient.prune(enrolled.device_id, before=NOW + 1, who="ada", now=NOW + 1)
+            for _ in range(20)
+        )
     assert counted(server.registry, enrolled) == kept(server.registry, enrolled)
     assert sum(done) + 1 == pruned + count(server.registry, "messages")
 

@@ -38,7 +38,8 @@ def columns(path: Path) -> set[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         return {
-            (table, name, kind, required, key)
+            # PostgreSQL knows a DOUBLE by its whole name alone, and SQLite knows both.
+            (table, name, kind.removesuffix(" PRECISION"), required, key)
             for (table,) in tables.fetchall()
             for _, name, kind, required, _, key in connection.execute(f"PRAGMA table_info({table})")
         }

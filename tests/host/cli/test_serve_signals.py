@@ -21,6 +21,7 @@ from birthkey_host.cli import server as module
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
 from birthkey_host.serial_link import encode
+from birthkey_host.server.tcp import Limits
 from certificates import authority, issue
 from command import Command
 from processes import BIRTHKEY, Process, ask, running
@@ -149,7 +150,7 @@ class TestRefusalsOnASerialPort:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         port, theirs = wire
-        monkeypatch.setattr(module, "SUMMARIES", 0.05)
+        monkeypatch.setattr(module, "LIMITS", Limits(summaries=0.05))
         caplog.set_level(logging.INFO)
         before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         seen: list[str] = []
