@@ -49,15 +49,15 @@ def test_reserve_leaves_room_for_people(tmp_path: Path) -> None:
     assert (said["first"], said["more"], said["stranger"]) == (100, 0, "busy")
     assert 5_000_000 < int(str(said["free"])) < 8_000_000
     assert said["taken after that"] == 0
-    assert str(said["suspend"]).endswith(" is suspended; `birthkey approve` ends it")
+    assert " is suspended; " in str(said["suspend"])
     assert said["prune"] == "101 messages deleted"
     assert str(said["delete"]).endswith(f" with {int(str(said['filled'])) + 1} messages")
     assert said["then"] == 50  # messages are stored again
 
 
-def test_without_it_people_can_do_nothing(tmp_path: Path) -> None:
+def test_without_it_nothing_makes_room_again(tmp_path: Path) -> None:
     said = filled(tmp_path, 0)
     assert (said["more"], said["stranger"]) == (0, "busy")
     assert int(str(said["free"])) < 100_000
-    for command in ("suspend", "prune", "delete"):
+    for command in ("prune", "delete"):
         assert str(said[command]).endswith("database or disk is full")

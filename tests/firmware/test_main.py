@@ -152,7 +152,7 @@ def test_a_command_is_carried_out_once_and_its_result_shown(
     board.says("^all readings stored$")
     shown = server.command("show", identity)
     assert "done: {led: true} gave {led: true}, " in shown
-    assert "done: {fly: true} gave failed: ValueError: this board knows" in shown
+    assert 'done: {fly: true} gave failed: "ValueError: this board knows' in shown
 
 
 def test_the_server_lost_its_registry(installation: Installation, start: START) -> None:
