@@ -32,6 +32,9 @@ from birthkey.modem.at import (
 )
 from birthkey.modem.stream import Stream
 
+# Not in the `except` itself: a tuple that is made when memory is short takes memory.
+_OPENING = (MemoryError, ModemError)
+
 OPTIONS = ("buffer_size",)
 
 _COMMAND_MS = const(5000)
@@ -59,6 +62,8 @@ class Modem:
     """A modem on a UART; made by `birthkey.modem.open`."""
 
     def __init__(self, uart, dialect, buffer_size=2048):
+        if not isinstance(buffer_size, int) or not 1 <= buffer_size <= 65536:
+            raise ValueError("buffer_size must be 1 to 65536")
         self.dialect = dialect
         self.lines = []  # what the last command answered
         self._uart = uart
@@ -311,8 +316,9 @@ class Modem:
                     "No %s connection to %s port %d (%s): check that the server runs and that the "
                     "network lets it through." % (protocol, host, port, why)
                 )
-        except ModemError as error:
-            # A modem that restarted unheard, or lost its network, refuses this for ever.
+        except _OPENING as error:
+            # A modem that restarted unheard, or lost its network, refuses this for ever; and
+            # whether it has opened the connection for which memory ran out, nobody knows.
             self._up = False
             self._release(stream, error)
             raise

@@ -50,6 +50,8 @@ def test_opening_says_nothing_to_the_modem(bench: Make) -> None:
         {"ssid": "a", "password": "x\n"},
         {"ssid": "\x00"},
         {"ssid": "\x7f"},
+        {"ssid": 5},
+        {"ssid": "a", "password": None},
     ],
 )
 def test_credentials_that_could_end_a_command_are_refused(

@@ -20,8 +20,14 @@ _REFUSALS = {
 
 def _quoted(name, text, most):
     """Quote and escape a string, so that it cannot end the command it stands in."""
-    if len(text.encode()) > most or any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
-        raise ValueError("%s must be at most %d bytes, no control characters" % (name, most))
+    if (
+        not isinstance(text, str)
+        or len(text.encode()) > most
+        or any(ord(c) < 0x20 or ord(c) == 0x7F for c in text)
+    ):
+        raise ValueError(
+            "%s must be text of at most %d bytes, no control characters" % (name, most)
+        )
     return '"' + "".join(["\\" + c if c in '\\",' else c for c in text]) + '"'
 
 
