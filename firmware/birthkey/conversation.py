@@ -359,7 +359,8 @@ class Conversation:
             _ANSWER_MS // 1000
         )
         self._silences += 1
-        if self._silences % _SILENCES_BEFORE_BACKUP == 0:
+        # Which of two keys the server has when it is back, nobody knows: then they take turns.
+        if self._silences >= _SILENCES_BEFORE_BACKUP:
             self._session.switch_server()
         yield from self._transport.close()
 

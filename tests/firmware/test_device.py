@@ -151,6 +151,19 @@ def test_the_backup_key_is_tried_after_three_silences(
     assert _bodies(registry) == [{"n": 1}]
 
 
+def test_two_keys_take_turns_when_both_were_silent(start: Start, network: Network) -> None:
+    """So when the server is back, at most one silence lies before it."""
+    device = start(backup_key=ServerKey.generate().public.hex())
+    assert device.deliver()
+    network.up = lambda frame: b""
+    network.frames.clear()
+    assert not device.send({"n": 1}, wait_ms=2_000)
+    keys = [frame[10:26] == network.key.server_id for frame in network.frames]
+    assert keys[:9] == [True, True, True, False, True, False, True, False, True]
+    network.up = lambda frame: frame
+    assert device.deliver()
+
+
 def test_a_server_that_lost_its_registry_is_enrolled_with_again(
     start: Start, network: Network, tmp_path: Path
 ) -> None:
