@@ -28,6 +28,23 @@ _FIRST_PAUSE_S = 10  # before the board starts anew after something that nobody 
 _MOST_PAUSE_S = 3600
 _TROUBLE = "trouble"  # the record on flash of what that was: how often in a row, and a sentence
 _SENTENCE = 100
+_MOST = 31_536_000  # seconds between two readings: a year; and as many bytes, and readings
+_TEXT = ((str,), "text")
+_WHOLE = ((int,), "a whole number, 0 to %d" % _MOST)
+_YES_OR_NO = ((bool,), "true or false")
+_KINDS = {
+    "server": _TEXT,
+    "server_key": _TEXT,
+    "backup_key": _TEXT,
+    "claim": _TEXT,
+    "ca": _TEXT,
+    "modem": ((dict,), "settings: {...}"),
+    "tls": _YES_OR_NO,
+    "client_certificate": _YES_OR_NO,
+    "spool": _WHOLE,
+    "count": _WHOLE,
+    "interval_s": ((int, float), "0 to %d seconds" % _MOST),
+}
 _lacking = None
 
 try:
@@ -65,11 +82,25 @@ except ImportError as error:
 def _configuration():
     try:
         with open(board.CONFIG) as file:
-            return json.load(file)
+            settings = json.load(file)
     except OSError:
         raise ValueError("there is no %s: the flashing command writes it" % board.CONFIG)
     except ValueError as error:
         raise ValueError("%s is not valid JSON: %s" % (board.CONFIG, error))
+    return _checked(settings)
+
+
+def _checked(configuration):
+    """The configuration, if each setting is of its kind."""
+    if not isinstance(configuration, dict):
+        raise ValueError("%s holds no settings: {...}" % board.CONFIG)
+    for name, (kinds, what) in _KINDS.items():
+        value = configuration.get(name)
+        if value is None:
+            configuration.pop(name, None)
+        elif type(value) not in kinds or (int in kinds and not 0 <= value <= _MOST):
+            raise ValueError('"%s" in %s is %s' % (name, board.CONFIG, what))
+    return configuration
 
 
 def _device(configuration):
@@ -198,8 +229,12 @@ class _Application:
             print("reading %d cannot be made: %s" % (number, _told(error)))
             return
         try:
-            stored = self._drive(self._device.send_steps(reading, _PATIENCE_MS))
+            try:
+                stored = self._drive(self._device.send_steps(reading, _PATIENCE_MS))
+            except KeystoreError:  # flash may take it the next time
+                stored = self._drive(self._device.send_steps(reading, _PATIENCE_MS))
         except _LOST as error:
+            self._skipped += 1
             print("reading %d lost: %s" % (number, error))
             return
         except Refused as error:
@@ -251,7 +286,10 @@ class _Application:
         self._unanswered += 1
         if self._unanswered % _UNANSWERED == 0 and hasattr(board, "reset_modem"):
             print("the modem is reset: %d attempts in a row came to nothing" % self._unanswered)
-            board.reset_modem()
+            try:
+                board.reset_modem()
+            except Exception as error:  # as of a sensor
+                print("the modem cannot be reset: %s" % _told(error))
 
 
 def _command(body):
@@ -280,7 +318,10 @@ def _watchdog():
 
 def _start_anew(error, wait):
     """After what nobody foresaw: say it, keep it, and begin again."""
-    sys.print_exception(error)
+    if isinstance(error, KeystoreError):
+        print(error)
+    else:
+        sys.print_exception(error)
     gc.collect()
     try:
         pause = _Trouble().keep(error)
@@ -310,6 +351,8 @@ def main():
         try:
             device, configuration = _set_up()
         except _FOR_A_PERSON as error:
+            if isinstance(error, KeystoreError) and not error.lasting:
+                raise
             # Nothing that goes on by itself: a person has to act, and needs no traceback for it.
             print("stopped:", error)
             return

@@ -41,7 +41,7 @@ class Identity:
         ]
         record = keys[0] or keys[1]
         if keys[1] not in (None, record):
-            raise KeystoreError("flash holds two different birth keys: it is damaged")
+            raise KeystoreError("flash holds two different birth keys: it is damaged", True)
         self.born = record is None
         if self.born:
             _check_unborn(store, own, twins, erased)
@@ -51,7 +51,9 @@ class Identity:
         self.device_id = id_of(record)
         last = 0 if self.born else _last_boot(own, twins, record)
         if last >= _LAST_BOOT:
-            raise KeystoreError("all boot numbers are used up: this board needs a new birth key")
+            raise KeystoreError(
+                "all boot numbers are used up: this board needs a new birth key", True
+            )
         # The key comes first: without any boot number it has never sealed anything, whatever
         # power cuts came in between.
         twins.write(KEY, record, keys)
@@ -134,11 +136,12 @@ def _check_unborn(store, own, twins, erased):
             raise KeystoreError(
                 "the birth key is gone, but this board has booted before: flash is damaged. It is "
                 "kept as it is: a damaged board is repaired or replaced, or told to forget who "
-                "it was, never given a new identity in silence"
+                "it was, never given a new identity in silence",
+                True,
             )
     if not erased and store.read("enrolled", 16) is not None:
         raise KeystoreError(
-            "the birth key is gone, but this board has enrolled before: flash is damaged"
+            "the birth key is gone, but this board has enrolled before: flash is damaged", True
         )
 
 

@@ -19,6 +19,7 @@ _OVERHEAD = const(22)
 _FRESH = ".new"
 _ENOENT = const(2)
 _EEXIST = const(17)
+_ENOSPC = const(28)
 _PIECE = const(64)
 _BEGIN = const(128)
 _WINDOW = const(512)
@@ -32,11 +33,21 @@ _below = None  # (where littlefs is mounted, the block device that it is on)
 
 
 class KeystoreError(Exception):
-    """Flash does not hold what it must, or would not take it or give it."""
+    """Flash does not hold what it must, or would not take it or give it.
+
+    `lasting`: at the next start it will be the same, and a person has to look.
+    """
+
+    def __init__(self, sentence, lasting=False):
+        super().__init__(sentence)
+        self.lasting = lasting
 
 
 class DamagedRecord(KeystoreError):
     """Flash was read, twice, and what it holds is no whole record."""
+
+    def __init__(self, sentence):
+        super().__init__(sentence, True)
 
 
 class Keystore:
@@ -56,6 +67,7 @@ class Keystore:
         """
         most = max(least, most)
         path = self._file(name)
+        failed = None
         for _ in range(2):  # what was misread once may be right on flash
             try:
                 with open(path, "rb") as file:
@@ -63,9 +75,12 @@ class Keystore:
             except OSError as error:
                 if error.args[0] == _ENOENT:
                     return None
-                raise KeystoreError("cannot read %s from flash: %s" % (path, error))
+                failed = error
+                continue
             if payload is not None:
                 return payload
+        if failed is not None:
+            raise KeystoreError("cannot read %s from flash: %s" % (path, failed))
         raise DamagedRecord(
             "the record %s is damaged. It is kept as it is: a damaged board is repaired "
             "or replaced, never given a new identity in silence" % path
@@ -89,7 +104,7 @@ class Keystore:
             os.rename(fresh, path)
             written = True
         except OSError as error:
-            raise KeystoreError("cannot write %s to flash: %s" % (path, error))
+            raise KeystoreError("cannot write %s to flash: %s" % (path, _why(error)))
         finally:
             if not written:
                 _removed(fresh)
@@ -161,6 +176,17 @@ class Keystore:
             os.rmdir(path)
         except OSError as error:
             raise KeystoreError("cannot remove %s from flash: %s" % (path, error))
+
+    def rename_folder(self, folder, other):
+        """Give a folder another name, if it is there, and no folder of the other name."""
+        for name, size in self.entries():
+            if size is None and name + "/" == other:
+                return
+        try:
+            os.rename(self._file(folder)[:-1], self._file(other)[:-1])
+        except OSError as error:
+            if error.args[0] != _ENOENT:
+                raise KeystoreError("cannot rename %s on flash: %s" % (self._file(folder), error))
 
     def space(self):
         """(blocks that flash has left, bytes of a block), for records and for littlefs itself."""
@@ -298,7 +324,8 @@ def mount(device, path, progsize=32):
         if not _blank(device):
             raise KeystoreError(
                 "flash holds data, but no file system that can be read: it is damaged, or was "
-                "in use before. It is left as it is; erase it only if no identity is on it"
+                "in use before. It is left as it is; erase it only if no identity is on it",
+                True,
             )
         vfs.VfsLfs2.mkfs(device, progsize=progsize)
         filesystem = vfs.VfsLfs2(device, progsize=progsize)
@@ -369,14 +396,25 @@ def _opened(path):
 def _make_folders(path):
     """Make all folders that lead to the file `path`."""
     at = path.find("/", 1)
+    why = None
     while at >= 0:
         try:
             os.mkdir(path[:at])
+            why = None
         except OSError as error:
-            # The first ones may be a mount, or nothing that may be written to.
-            if error.args[0] != _EEXIST and path.find("/", at + 1) < 0:
-                raise KeystoreError("cannot make the folder %s on flash: %s" % (path[:at], error))
+            # The first ones may be a mount, or nothing that may be written to. Where one could
+            # not be made, the next one only tells that it is missing.
+            missing = error.args[0] == _ENOENT
+            why = None if error.args[0] == _EEXIST else why if missing and why else error
+            if why and path.find("/", at + 1) < 0:
+                raise KeystoreError(
+                    "cannot make the folder %s on flash: %s" % (path[:at], _why(why))
+                )
         at = path.find("/", at + 1)
+
+
+def _why(error):
+    return "flash is full" if error.args[0] == _ENOSPC else error
 
 
 def _removed(path):

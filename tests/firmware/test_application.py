@@ -6,6 +6,7 @@ What it says on a board, and over a modem, is in test_main.py.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import types
 from collections.abc import Iterator
@@ -170,7 +171,80 @@ def test_a_refusal_while_it_only_delivers_ends_nothing(board: Board, device: Dev
 def test_a_reading_that_no_message_holds_ends_nothing(board: Board, device: Device) -> None:
     device.ends = [ValueError("a message has at most 3800 bytes"), True]
     made(device, 2).run()
-    assert len(device.sent) == 2
+    assert [values(pack).get("skipped") for pack in device.sent] == [None, 1]
+
+
+def test_flash_that_does_not_take_a_reading_is_asked_twice(
+    board: Board, device: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device.ends = [KeystoreError("cannot write"), True, *[KeystoreError("cannot write")] * 2, True]
+    made(device, 3).run()
+    temperatures = [values(pack).get("skipped") for pack in device.sent]
+    assert temperatures == [None, None, None, None, 1]
+    assert capsys.readouterr().out.count(" lost: ") == 1
+
+
+def test_a_reset_line_that_fails_ends_nothing(
+    board: Board, device: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(5, "EIO")
+
+    board.reset_modem = fail  # type: ignore[method-assign]
+    device.ends = [False] * 7
+    made(device, 8).run()
+    assert "the modem cannot be reset: OSError: " in capsys.readouterr().out
+
+
+WHOLE = {
+    "server": "localhost:7155",
+    "server_key": "00" * 64,
+    "modem": {"dialect": "esp_at", "ssid": "net", "password": "secret"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("interval_s", "60", "0 to 31536000 seconds"),
+        ("interval_s", [1], "0 to 31536000 seconds"),
+        ("interval_s", True, "0 to 31536000 seconds"),
+        ("interval_s", -5, "0 to 31536000 seconds"),
+        ("interval_s", 1e12, "0 to 31536000 seconds"),
+        ("interval_s", float("nan"), "0 to 31536000 seconds"),
+        ("spool", "20000", "a whole number, 0 to 31536000"),
+        ("spool", -1, "a whole number, 0 to 31536000"),
+        ("count", "3", "a whole number, 0 to 31536000"),
+        ("count", 1.5, "a whole number, 0 to 31536000"),
+        ("server", 5, "text"),
+        ("server_key", 5, "text"),
+        ("backup_key", 5, "text"),
+        ("claim", 5, "text"),
+        ("ca", ["-----BEGIN"], "text"),
+        ("modem", "esp_at", "settings: {...}"),
+        ("tls", "yes", "true or false"),
+        ("client_certificate", 1, "true or false"),
+    ],
+)
+def test_a_setting_of_another_kind_stops_it(
+    board: Board, name: str, value: object, said: str
+) -> None:
+    Path(board.CONFIG).write_text(json.dumps({**WHOLE, name: value}))
+    with pytest.raises(ValueError) as failed:
+        application._configuration()
+    assert str(failed.value) == f'"{name}" in {board.CONFIG} is {said}'
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[]", '"server"'])
+def test_a_configuration_without_settings_stops_it(board: Board, text: str) -> None:
+    Path(board.CONFIG).write_text(text)
+    with pytest.raises(ValueError, match="holds no settings"):
+        application._configuration()
+
+
+def test_a_setting_that_is_null_is_left_out(board: Board) -> None:
+    Path(board.CONFIG).write_text(json.dumps({**WHOLE, "spool": None, "interval_s": None}))
+    assert application._configuration() == WHOLE
 
 
 def test_an_error_that_cannot_even_be_said_is_skipped(board: Board, device: Device) -> None:
@@ -273,6 +347,27 @@ class TestUnforeseen:
             application.main()
         assert run.released == 1
         assert board.resets == []
+
+    @pytest.mark.parametrize("lasting", [True, False])
+    def test_flash_that_fails_once_does_not_stop_it(
+        self,
+        board: Board,
+        run: Watchdog,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        lasting: bool,
+    ) -> None:
+        def fails() -> None:
+            raise KeystoreError("cannot read key from flash: EIO", lasting)
+
+        monkeypatch.setattr(application, "_set_up", fails)
+        application.main()
+        said = capsys.readouterr().out
+        if lasting:
+            assert said == "stopped: cannot read key from flash: EIO\n"
+        else:
+            assert said == ("cannot read key from flash: EIO\nthe board starts anew in 10 s\n")
+        assert board.resets == ([] if lasting else ["board"])
 
     def test_a_configuration_that_is_wrong_stops_it(
         self,

@@ -20,7 +20,7 @@ from birthkey.keystore import Keystore, KeystoreError
 from birthkey.outbox import Item, Outbox, OutboxFull, Spool
 from device import TESTS, device_environment, micropython
 
-SERVER = bytes(16)
+SERVER = [bytes(16)]
 
 
 class Faults:
@@ -268,3 +268,47 @@ def test_memory_that_ends_at_each_allocation() -> None:
     assert found["append"]["failed"] > 20
     assert found["append"]["done"] > 2
     assert found["remove"]["failed"] > 5
+
+
+class TestOnce:
+    """What flash does not do once, it may do the next time."""
+
+    def test_a_record_that_cannot_be_read_is_read_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = Keystore(str(tmp_path))
+        store.write("key", b"key")
+        opened = open
+        failures = 1
+
+        def failing(*arguments: Any) -> Any:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise OSError(5, "EIO")
+            return opened(*arguments)
+
+        monkeypatch.setattr(birthkey.keystore, "open", failing, raising=False)
+        assert store.read("key", 3) == b"key"
+        failures = 2
+        with pytest.raises(KeystoreError, match="cannot read") as failed:
+            store.read("key", 3)
+        assert not failed.value.lasting
+
+    def test_damage_lasts(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_bytes(b"damaged")
+        with pytest.raises(KeystoreError) as failed:
+            Keystore(str(tmp_path)).read("key", 3)
+        assert failed.value.lasting
+
+    def test_full_flash_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where the folder above is what could not be made."""
+
+        def full(path: str) -> None:
+            if Path(path).parent.exists():
+                raise OSError(28, "ENOSPC")
+            raise OSError(2, "ENOENT")
+
+        monkeypatch.setattr(birthkey.keystore.os, "mkdir", full)
+        with pytest.raises(KeystoreError, match=r"copy on flash: flash is full$"):
+            Keystore(f"{tmp_path}/state").write("copy/key", b"key")
