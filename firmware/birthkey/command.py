@@ -29,9 +29,10 @@ class Commands:
     board that loses power on the way does nothing twice; what came of it, nobody knows then.
     """
 
-    def __init__(self, store, server_id):
+    def __init__(self, store, server_ids):
+        """`server_ids`: of all keys of the server. What was begun under one is begun under all."""
         self._store = Twins(store)
-        self._record = "command-" + hexlify(server_id[:4]).decode()
+        self._records = ["command-" + hexlify(each[:4]).decode() for each in server_ids]
         self._taken = None
         self.running = False
 
@@ -64,7 +65,9 @@ class Commands:
     def _obey(self, handler, number, body):
         try:
             head = number.to_bytes(8, "big") + sha256(cbor.dumps(body)).digest()[:8]
-            record = self._store.read(self._record, _HEAD, _HEAD + MAX_RESULT) or bytes(_HEAD)
+            record = bytes(_HEAD)
+            for name in self._records:
+                record = max(record, self._store.read(name, _HEAD, _HEAD + MAX_RESULT) or record)
             last = int.from_bytes(record[:8], "big")
             if number <= last:
                 result = record[_HEAD:]
@@ -72,12 +75,12 @@ class Commands:
                 if result and (number < last or record[:_HEAD] == head):
                     return [last, cbor.loads(result, MAX_RESULT)]
                 return [last, [_UNKNOWN, "command %d was begun before" % last]]
-            self._store.write(self._record, head)
+            self._store.write(self._records[0], head)
         except _ERRORS as error:
             return [number, _failure(error)]
         result = _run(handler, body)
         try:
-            self._store.write(self._record, head + cbor.dumps(result))
+            self._store.write(self._records[0], head + cbor.dumps(result))
         except _ERRORS:
             pass  # the server hears it all the same, if this boot lasts
         return [number, result]

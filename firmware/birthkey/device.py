@@ -29,7 +29,8 @@ class Device:
     all that goes to the server goes through TLS, or not at all: `ca` is what its certificate
     must be signed by, PEM text or DER bytes, or two of them while the CA is changed; with
     `client_certificate` the board shows one of its birth key.
-    `server_key` and the optional `backup_key` are public keys, 128 hex digits. `path` is
+    `server_key` and the optional `backup_key` are public keys of one server, 128 hex digits;
+    which of them comes first may change. `path` is
     the folder on flash that holds the identity. Readings that wait are kept in RAM, at
     most `outbox` bytes; with `spool=BYTES` they are kept on flash instead, and outlive
     reboots. There is one Device in a program for each `path`: each construction is another start
@@ -76,10 +77,10 @@ class Device:
         store = Keystore(path)
         self._identity = identity = Identity(store, sources or entropy.SOURCES, personalisation)
         gc.collect()
-        server_id = thumbprint(keys[0])[:16]
-        enrolment = Enrolment(store, server_id)
+        server_ids = [thumbprint(key)[:16] for key in keys]
+        enrolment = Enrolment(store, server_ids)
         session = Session(identity, keys)
-        self._outbox = Spool(identity.boot, spool or outbox, store, server_id)
+        self._outbox = Spool(identity.boot, spool or outbox, store, server_ids)
         # What a spool that was switched off still holds is delivered all the same.
         if not spool and not len(self._outbox):
             self._outbox = Outbox(identity.boot, outbox)
@@ -95,7 +96,7 @@ class Device:
             enrolment,
             enrolment.body(identity.public, board, firmware, claim),
             identity.boot,
-            lambda: _commands(store, server_id),
+            lambda: _commands(store, server_ids),
         )
 
     @property
@@ -294,10 +295,10 @@ class Device:
         return False
 
 
-def _commands(store, server_id):
+def _commands(store, server_ids):
     from birthkey.command import Commands
 
-    return Commands(store, server_id)
+    return Commands(store, server_ids)
 
 
 def _public_key(text):

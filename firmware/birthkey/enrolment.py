@@ -8,14 +8,14 @@ _ENROLLED = "enrolled"
 class Enrolment:
     """`needed` until the server has acknowledged an enrol message.
 
-    The record on flash names the server, so that a board that is configured for
-    another server signs up there.
+    The record on flash names the server by the id of a key of its, so that a board that is
+    configured for another server signs up there. `server_ids` are those of all its keys.
     """
 
-    def __init__(self, store, server_id):
+    def __init__(self, store, server_ids):
         self._store = store
-        self._server_id = server_id
-        self.needed = store.read(_ENROLLED, 16) != server_id
+        self._server_id = server_ids[0]
+        self.needed = store.read(_ENROLLED, 16) not in server_ids
 
     def body(self, public, board, firmware, claim):
         """Body of an enrol message."""

@@ -108,16 +108,19 @@ class Spool(Outbox):
 
     Counters rise with boots and within them, so their order is that of the readings. Readings
     belong to the server that they were meant for: they are in a folder of `store` that is named
-    after it. Those for `others` take room, and are given to nobody. A record that is damaged is
+    after its key, the first of `server_ids`; one that is named after another key of its is renamed.
+    Those for `others` take room, and are given to nobody. A record that is damaged is
     left where it is, counted in `damaged` and passed over; one that cannot be read is tried again.
 
     RAM holds the names of the next few records, whatever flash holds.
     """
 
-    def __init__(self, boot, capacity, store, server_id):
+    def __init__(self, boot, capacity, store, server_ids):
         super().__init__(boot, capacity)
         self._store = store
-        self._folder = _SPOOL + hexlify(server_id[:4]).decode() + "/"
+        self._folder = _folder(server_ids[0])
+        for each in server_ids[1:]:
+            store.rename_folder(_folder(each), self._folder)
         self._names = []  # of the first records that wait, in order
         self._postponed = []  # names, of those that are given again when no other waits
         self._waiting = 0
@@ -275,6 +278,10 @@ class Spool(Outbox):
             )
         most = 4 + message.MAX_SIZE // size  # that a record takes, new blocks of its folder too
         self._sure = 1 + min((free - _RESERVED_BLOCKS) // most, _MOST_SURE)
+
+
+def _folder(server_id):
+    return _SPOOL + hexlify(server_id[:4]).decode() + "/"
 
 
 def _name(counter):

@@ -64,7 +64,7 @@ def main():
         vfs.umount(PATH)
     per_thousand(figures, "flash.boot", flash, BOOTS)
     mount(flash, PATH)
-    spool = Spool(1, 1 << 20, Keystore(STATE), bytes(16))
+    spool = Spool(1, 1 << 20, Keystore(STATE), [bytes(16)])
     for number in range(READINGS):
         spool.append([{0: "temperature", 1: "Cel", 2: number / 8}])
         spool.remove(spool.oldest())

@@ -22,7 +22,7 @@ from birthkey.outbox import Spool
 BLOCK_SIZE = 4096
 PATH = "/bad"
 STATE = PATH + "/birthkey.id"
-SERVER_ID = bytes(16)
+SERVER_IDS = [bytes(16)]
 SOURCES = (Source("urandom", urandom, 4),)
 
 
@@ -115,16 +115,16 @@ class Board:
 
 def first_work(identity):
     store = Keystore(STATE)
-    Enrolment(store, SERVER_ID).accepted()
-    commands = Commands(store, SERVER_ID)
+    Enrolment(store, SERVER_IDS).accepted()
+    commands = Commands(store, SERVER_IDS)
     commands.take(1, {"do": 1})
     commands.obey(lambda body: "done")
-    fill(Spool(identity.boot, 20000, store, SERVER_ID))
+    fill(Spool(identity.boot, 20000, store, SERVER_IDS))
 
 
 def later_work(identity):
     try:
-        fill(Spool(identity.boot, 200000, Keystore(STATE), SERVER_ID))
+        fill(Spool(identity.boot, 200000, Keystore(STATE), SERVER_IDS))
     except (KeystoreError, OSError):
         pass  # damage to readings, and not what this is about
 

@@ -15,7 +15,7 @@ from birthkey.outbox import Spool
 
 BLOCKS, BLOCK_SIZE = 32, 4096
 PATH = "/small"
-SERVER = bytes(16)
+SERVER = [bytes(16)]
 PIECE = 32
 FAILURES = (MemoryError, KeystoreError, OSError)  # making it here would take memory
 

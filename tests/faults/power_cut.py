@@ -21,7 +21,7 @@ BLOCKS, BLOCK_SIZE = 26, 4096
 TEARS = (0.0, 0.5, 1.0)
 PATH = "/cut"
 STATE = PATH + "/birthkey.id"
-SERVER_ID = bytes(16)
+SERVER_IDS = [bytes(16)]
 SOURCES = (Source("urandom", urandom, 4),)
 
 
@@ -185,7 +185,7 @@ def later_boot(public, boot):
 
 
 def open_spool(boot=9, capacity=20000):
-    return Spool(boot, capacity, Keystore(STATE), SERVER_ID)
+    return Spool(boot, capacity, Keystore(STATE), SERVER_IDS)
 
 
 def queued():
@@ -237,14 +237,14 @@ def check_remove(before):
 
 
 def enrol():
-    Enrolment(Keystore(STATE), SERVER_ID).accepted()
+    Enrolment(Keystore(STATE), SERVER_IDS).accepted()
     return True
 
 
 def check_enrolled(public):
     def check(result, image):
         def needed():
-            return start() + (Enrolment(Keystore(STATE), SERVER_ID).needed,)
+            return start() + (Enrolment(Keystore(STATE), SERVER_IDS).needed,)
 
         found, _, need = restart(image, needed)
         promise(found == public, "one identity")
@@ -262,7 +262,7 @@ def forget():
 def found_after_erasure():
     """Public key, boot number, whether it has to enrol, how many readings wait."""
     public, boot = start()
-    enrolment = Enrolment(Keystore(STATE), SERVER_ID)
+    enrolment = Enrolment(Keystore(STATE), SERVER_IDS)
     return public, boot, enrolment.needed, len(open_spool(boot))
 
 
@@ -303,7 +303,7 @@ def obey(number):
 
     def work():
         done.clear()
-        commands = Commands(Keystore(STATE), SERVER_ID)
+        commands = Commands(Keystore(STATE), SERVER_IDS)
         commands.take(number, {"do": number})
         return commands.obey(handler)
 

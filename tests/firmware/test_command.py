@@ -26,7 +26,7 @@ class Board:
         store = self.device.call("birthkey.keystore:Keystore", str(self.flash))
         if writes is not None:
             store = self.device.call("command_handlers:Fussy", store, 2 * writes)
-        self.commands = self.device.call("birthkey.command:Commands", store, SERVER)
+        self.commands = self.device.call("birthkey.command:Commands", store, [SERVER])
 
     def handler(self, name: str | None) -> Handle | None:
         return self.device.get(f"command_handlers:{name}") if name else None
@@ -191,10 +191,25 @@ def test_one_bad_copy_of_the_record_makes_no_command_done_twice(
 def test_each_server_has_its_own_last_command(board: Board) -> None:
     assert board(7, LED) == [7, 1]
     store = board.device.call("birthkey.keystore:Keystore", str(board.flash))
-    board.commands = board.device.call("birthkey.command:Commands", store, bytes(16))
+    board.commands = board.device.call("birthkey.command:Commands", store, [bytes(16)])
     assert board(1, LED) == [1, 2]
     board.start()
     assert board(7, LED) == [7, 1]
+
+
+def test_what_was_begun_under_one_key_of_a_server_is_begun_under_the_other(board: Board) -> None:
+    assert board(7, LED) == [7, 1]
+    store = board.device.call("birthkey.keystore:Keystore", str(board.flash))
+    for keys in ([bytes(16), SERVER], [SERVER, bytes(16)]):
+        board.commands = board.device.call("birthkey.command:Commands", store, keys)
+        assert board(7, LED) == [7, 1]
+    board.commands = board.device.call("birthkey.command:Commands", store, [bytes(16), SERVER])
+    assert board(8, LED) == [8, 2]
+    board.start()
+    assert board(7, LED)[0] == 7
+    board.commands = board.device.call("birthkey.command:Commands", store, [SERVER, bytes(16)])
+    assert board(8, LED) == [8, 2]
+    assert board.done == [LED, LED]
 
 
 def test_one_command_is_taken_at_a_time(board: Board) -> None:

@@ -114,6 +114,19 @@ def test_readings_for_another_server_are_never_given_to_this_one(
     network.pipeline = here
 
 
+def test_keys_that_change_places_lose_nothing(
+    start: Start, registry: Registry, network: Network
+) -> None:
+    """The step after a server has got another key."""
+    new = ServerKey.generate().public.hex()
+    waiting(start, network)
+    device = start(spool=1000, server_key=new, backup_key=network.key.public.hex())
+    assert (device.queued, device.enrolled) == (3, True)
+    assert device.deliver(wait_ms=60_000)
+    assert bodies(registry) == [{"n": number} for number in range(3)]
+    assert device.dropped == 0
+
+
 def test_a_board_that_is_set_back_to_its_server_in_time_has_lost_nothing(
     start: Start, registry: Registry, network: Network
 ) -> None:

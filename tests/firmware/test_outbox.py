@@ -15,9 +15,9 @@ from birthkey.keystore import DamagedRecord, Keystore, KeystoreError
 from birthkey.outbox import Outbox, OutboxFull, Spool
 from device import Handle, Interpreter
 
-SERVER = b"\x17\x51\x80\xc5" + bytes(12)
+SERVER = [b"\x17\x51\x80\xc5" + bytes(12)]
 FOLDER = "spool-175180c5"
-OTHER = bytes(16)
+OTHER = [bytes(16)]
 
 
 def test_messages_are_counted_within_their_boot() -> None:
@@ -349,8 +349,17 @@ class TestOtherServers:
         assert _drain(other) == [{"other": 1}]
         assert _drain(Spool(3, 1000, store, SERVER)) == [{"n": number} for number in range(3)]
 
+    def test_another_key_of_the_same_server_is_no_other_server(self, store: Keystore) -> None:
+        [one], [two] = SERVER, OTHER
+        Spool(1, 1000, store, [one]).append({"n": 1})
+        for boot, keys in enumerate(([two, one], [one, two], [two, one]), 2):
+            spool = Spool(boot, 1000, store, keys)
+            assert (len(spool), spool.others) == (boot - 1, 0)
+            spool.append({"n": boot})
+        assert _drain(Spool(9, 1000, store, [two])) == [{"n": number} for number in range(1, 5)]
+
     def test_they_take_room_until_they_are_removed(self, store: Keystore, tmp_path: Path) -> None:
-        for server in (SERVER, b"\1" * 16):
+        for server in (SERVER, [b"\1" * 16]):
             Spool(1, 60, store, server).append({"n": 1})
         spool = Spool(2, 45, store, OTHER)
         spool.append({"n": 2})
@@ -364,7 +373,7 @@ class TestOtherServers:
         assert spool.remove_others() == 0
 
     def test_they_can_be_removed_a_few_at_a_time(self, store: Keystore) -> None:
-        for server in (SERVER, b"\1" * 16):
+        for server in (SERVER, [b"\1" * 16]):
             spool = Spool(1, 1000, store, server)
             for number in range(20):
                 spool.append({"n": number})

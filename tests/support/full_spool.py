@@ -47,7 +47,7 @@ def main():
     mount(flash, "/full", int(progsize))
     store = Keystore("/full/birthkey.id")
     identity = Identity(store, (Source("urandom", urandom, 4),))
-    spool = Spool(identity.boot, int(limit), store, unhexlify(server_id))
+    spool = Spool(identity.boot, int(limit), store, [unhexlify(server_id)])
     try:
         while True:
             spool.append({})  # the smallest that there are, so these are the most
