@@ -23,8 +23,9 @@ class Bucket:
     at: float
 
     def now(self, limit: Rate, now: float) -> float:
-        """The tokens in it; a clock that went back takes none away."""
-        return min(self.left + max(0.0, now - self.at) * limit.rate, limit.burst)
+        """The tokens in it. A clock that went back takes none away, and it earns from there on."""
+        self.at = min(self.at, now)
+        return min(self.left + (now - self.at) * limit.rate, limit.burst)
 
     def spend(self, limit: Rate, now: float) -> None:
         """Take one out. It may be the last, and more than there are: ask `now` before."""

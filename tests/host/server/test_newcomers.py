@@ -74,3 +74,14 @@ def test_common_bucket_bounds_what_is_remembered(newcomers: Newcomers) -> None:
 def test_clock_that_goes_back_takes_nothing_away(newcomers: Newcomers) -> None:
     assert take(newcomers, "192.0.2.1", 3, 1e9) == 3
     assert take(newcomers, "192.0.2.1", 3, 0.0) == 2
+
+
+def test_clock_that_is_set_back_holds_nobody_up(newcomers: Newcomers) -> None:
+    """It was years ahead, until somebody put it right."""
+    ahead = 10 * 365 * 24 * HOUR
+    assert take(newcomers, "192.0.2.1", 50, ahead) == 5
+    assert take(newcomers, "192.0.2.1", 50, 0.0) == 0
+    assert take(newcomers, "192.0.2.1", 50, 2 * HOUR) == 2
+    assert len(newcomers) == 1
+    take(newcomers, "192.0.2.2", 1, 100 * HOUR)
+    assert len(newcomers) == 1  # the other one is full again, and forgotten

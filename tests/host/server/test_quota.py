@@ -47,6 +47,16 @@ def test_long_silence_earns_no_more_than_the_burst(quota: Quota) -> None:
     assert quota.refuses(A, 5, 7, 1e6)
 
 
+def test_clock_that_is_set_back_holds_no_device_up(quota: Quota) -> None:
+    """It was years ahead, until somebody put it right."""
+    store(quota, A, 1, 2, 3, now=3e8)
+    start(quota, A, 8, 9, now=3e8)
+    assert quota.refuses(A, 4, 7, 0.0) == MESSAGES
+    assert quota.refuses(A, 1, 10, 0.0) == BOOTS
+    store(quota, A, 4, 5, 6, now=1.5)
+    start(quota, A, 10, now=10.0)
+
+
 def test_asking_costs_nothing(quota: Quota) -> None:
     store(quota, A, 1)
     for counter in range(100):
