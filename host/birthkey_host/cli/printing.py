@@ -88,7 +88,8 @@ def guard() -> None:
             setattr(sys, name, cast(TextIO, Guarded(stream)))
 
 
-def unguarded() -> TextIO:
-    """Standard output for who escapes and encodes what he writes."""
-    stream: object = sys.stdout
-    return stream.inner if isinstance(stream, Guarded) else sys.stdout
+def unguarded(stream: TextIO | None = None) -> TextIO:
+    """Standard output, or `stream`, for who escapes and encodes what he writes."""
+    given = stream or sys.stdout
+    guarded: object = given
+    return guarded.inner if isinstance(guarded, Guarded) else given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from birthkey_host.cli.common import fail
+from birthkey_host.cli.printing import unguarded
 
 SHARE = 2
 """Work in pieces that hold the database leaves it to servers for so many times as long."""
@@ -22,7 +24,7 @@ class LongWork:
 
     def __init__(self, what: str, *, share: float = SHARE) -> None:
         self._share = share
-        console = Console(stderr=True)
+        console = Console(file=unguarded(sys.stderr))
         self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(what, total=None)
         self._done = 0
