@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -33,10 +34,51 @@ class TestBackup:
 
     def test_file_that_is_there(self, birthkey: Command, tmp_path: Path) -> None:
         target = tmp_path / "copy.sqlite3"
-        target.write_text("mine")
+        birthkey("backup", str(target))
+        before = target.read_bytes()
         sentence = birthkey.fails("backup", str(target))
         assert sentence == f"there is a {target} already; --overwrite replaces it"
+        assert target.read_bytes() == before
+        target.write_text("mine")
+        for options in ([], ["--overwrite"]):
+            sentence = birthkey.fails("backup", str(target), *options)
+            assert sentence.endswith("and nothing else is replaced: take another name")
         assert target.read_text() == "mine"
+
+    @pytest.mark.parametrize("options", [[], ["--overwrite"]])
+    @pytest.mark.parametrize("there", [True, False])
+    def test_what_belongs_to_the_home_is_no_target(
+        self, birthkey: Command, tmp_path: Path, options: list[str], there: bool
+    ) -> None:
+        """A registry has no place there either, when the file itself is missing."""
+        birthkey("ca", "init")
+        birthkey("ca", "issue", "localhost")
+        home = birthkey.home
+        names = ["server.key", "ca.pem", "tls.pem", "ca/current.pem", "ca/new.sqlite3"]
+        names += [f"registry.sqlite3{suffix}" for suffix in ("-wal", "-shm", "-journal")]
+        assert {"server.key", "ca.pem", "tls.pem", "ca"} <= set(os.listdir(home))
+        if not there:
+            for name in ("server.key", "ca.pem", "tls.pem"):
+                (home / name).unlink()
+        before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+        (tmp_path / "link").symlink_to(home)
+        for name in names:
+            for folder in (home, tmp_path / "link"):
+                sentence = birthkey.fails("backup", str(folder / name), *options)
+                assert sentence.endswith("; take another name"), name
+        assert birthkey.fails("backup", str(home / "ca"), *options).endswith("take another name")
+        assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+    def test_default_registry_is_no_target_of_another(
+        self, birthkey: Command, tmp_path: Path
+    ) -> None:
+        birthkey("backup", str(tmp_path / "other"))
+        url = f"sqlite:///{tmp_path}/other"
+        path = birthkey.home / "registry.sqlite3"
+        before = path.read_bytes()
+        sentence = birthkey.fails("--registry", url, "backup", "--overwrite", str(path))
+        assert sentence.endswith("belongs; take another name")
+        assert path.read_bytes() == before
 
     def test_other_database(self, birthkey: Command, tmp_path: Path) -> None:
         assert "backup" in birthkey("--help")
