@@ -252,6 +252,22 @@ class TestTrouble:
             server.registry.backup(target, replace=False)
 
     @pytest.mark.usefixtures("nothing_left")
+    def test_log_that_a_failed_write_leaves(
+        self,
+        server: Server,
+        enrolled: ReferenceDevice,
+        target: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(connection: object, temporary: Path, between: object) -> int:
+            Path(f"{temporary}-journal").write_bytes(bytes(512))
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(backup, "_copy", fail)
+        with pytest.raises(RegistryError, match=r"cannot copy .*: database or disk is full"):
+            server.registry.backup(target, replace=False)
+
+    @pytest.mark.usefixtures("nothing_left")
     def test_interrupted(self, server: Server, enrolled: ReferenceDevice, target: Path) -> None:
         def interrupt(done: int, whole: int) -> None:
             raise KeyboardInterrupt

@@ -35,7 +35,10 @@ def backup(
     """
     place: Place = context.obj
     kept = (*_others(place), *(Path(f"{place.registry_path}{each}") for each in _OF_SQLITE))
-    with place.open_registry() as registry, LongWork("copying", share=0) as work:
+    with (
+        place.open_registry() as registry,
+        LongWork("copying", share=0, stopped="stopped; no copy was made") as work,
+    ):
         try:
             registry.backup(file, replace=overwrite, between=work, kept=kept)
         except Taken:
@@ -66,7 +69,8 @@ def upgrade(
         copy = place.registry_path.with_name(f"registry.before-upgrade.{moment}.sqlite3")
     if place.registry_url is None and not place.registry_path.exists():
         fail(f"there is no {place.registry_path}")
-    with place.registry() as registry, LongWork("copying", share=0) as work:
+    stopped = "stopped; the registry was left as it was"
+    with place.registry() as registry, LongWork("copying", share=0, stopped=stopped) as work:
         before = registry.upgrade(copy, between=work)
     typer.echo(f"the registry has version {VERSION}; it had {before}")
     if copy is not None:
