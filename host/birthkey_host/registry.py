@@ -8,7 +8,7 @@ stored. What the transactions do is in `recording` (frames), `life` (people) and
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -156,11 +156,18 @@ class Registry:
         if version != VERSION:
             raise RegistryError(versions.sentence(version))
 
-    def backup(self, target: Path, *, replace: bool, between: Between = _at_once) -> None:
+    def backup(
+        self,
+        target: Path,
+        *,
+        replace: bool,
+        between: Between = _at_once,
+        kept: Iterable[Path] = (),
+    ) -> None:
         """Copy the registry into one file, while servers go on; see `backup.write`."""
         try:
             with self._engine.connect() as connection:
-                backup.write(connection, target, replace=replace, between=between)
+                backup.write(connection, target, replace=replace, between=between, kept=kept)
         except SQLAlchemyError as error:
             raise RegistryError(f"cannot read the registry: {error}") from error
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import select, text, update
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from birthkey_host import backup
+from birthkey_host import backup, files
 from birthkey_host.database import UNSEEN
 from birthkey_host.schema import VERSION, Meta, RegistryError
 
@@ -54,9 +55,12 @@ def sentence(version: int | None) -> str:
 def upgrade(engine: Engine, target: Path | None, between: Callable[[int, int], None]) -> int:
     """Bring a registry of an earlier version up to this program's; the version that it had.
 
-    One transaction, after a copy into the file `target`, if there is one; `between` as in
-    `backup.write`. Of SQLite, nobody else may have the file open. Raises RegistryError.
+    One transaction, after a copy into the file `target`, if there is one; it is removed again when
+    the registry stays as it was. `between` as in `backup.write`, and before each step with those
+    that are done, and their number. Of SQLite, nobody else may have the file open. Raises
+    RegistryError.
     """
+    copied = False
     try:
         with engine.connect().execution_options(**{UNSEEN: True}) as connection:
             if engine.dialect.name == "sqlite":
@@ -69,17 +73,41 @@ def upgrade(engine: Engine, target: Path | None, between: Callable[[int, int], N
                 raise RegistryError(sentence(version))
             if target is not None:
                 backup.write(connection, target, replace=False, between=between)
-            for step in range(version, VERSION):
-                for statement in STEPS[step]:
-                    connection.execute(text(statement))
-            connection.execute(update(Meta).values(version=VERSION))
-            connection.commit()
+                copied = True
+            try:
+                _climb(connection, version, between)
+            except BaseException:
+                if target is not None and _is_still(connection, version):
+                    with suppress(OSError):
+                        files.remove(target)
+                        copied = False
+                raise
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
-        raise RegistryError(f"the registry was left as it was: {cause}") from error
+        rest = f"; {target} is a copy of it" if copied else ""
+        raise RegistryError(f"the registry was left as it was: {cause}{rest}") from error
     finally:
         engine.dispose()
     return int(version)
+
+
+def _climb(connection: Connection, version: int, between: Callable[[int, int], None]) -> None:
+    statements = [each for step in range(version, VERSION) for each in STEPS[step]]
+    for done, statement in enumerate(statements):
+        between(done, len(statements))
+        connection.execute(text(statement))
+    connection.execute(update(Meta).values(version=VERSION))
+    between(len(statements), len(statements))  # the last time: nothing stops a commit
+    connection.commit()
+
+
+def _is_still(connection: Connection, version: int) -> bool:
+    """Whether it surely has this version: a commit that fails may have been one."""
+    try:
+        connection.rollback()
+        return connection.scalar(select(Meta.version)) == version
+    except SQLAlchemyError:
+        return False
 
 
 def _be_alone(connection: Connection) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_servers_go_on_meanwhile(
         assert server(enrolled, data(enrolled)) == stored(1)
 
     server.registry.backup(target, replace=False, between=write)
-    assert len(pieces) == pieces[0] > 10
+    assert len(pieces) == pieces[0] + 1 > 10
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("SELECT count(*), max(number) FROM messages").fetchone() == (6, 6)
         assert copy.execute("SELECT position FROM registry").fetchone() == (6,)
@@ -78,13 +78,102 @@ def test_servers_go_on_meanwhile(
 def test_nothing_is_overwritten_unasked(
     server: Server, enrolled: ReferenceDevice, target: Path
 ) -> None:
-    target.write_text("mine")
-    with pytest.raises(RegistryError, match="already; nothing was changed"):
+    server.registry.backup(target, replace=False)
+    before = target.read_bytes()
+    server(enrolled, data(enrolled))
+    with pytest.raises(backup.Taken, match="already; nothing was changed"):
         server.registry.backup(target, replace=False)
-    assert target.read_text() == "mine"
+    assert target.read_bytes() == before
     server.registry.backup(target, replace=True)
     with closing(sqlite3.connect(target)) as copy:
-        assert copy.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+        assert copy.execute("SELECT count(*) FROM messages").fetchone() == (2,)
+
+
+def _text(path: Path) -> None:
+    path.write_text("mine")
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _other_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (version)")
+
+
+@pytest.mark.parametrize("make", [_text, _empty, _other_database, os.mkfifo])
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_is_no_registry_is_never_replaced(
+    server: Server,
+    enrolled: ReferenceDevice,
+    target: Path,
+    make: Callable[[Path], None],
+    replace: bool,
+) -> None:
+    make(target)
+    before = target.stat()
+    with pytest.raises(RegistryError, match="is no registry, and nothing else is replaced"):
+        server.registry.backup(target, replace=replace, between=_never)
+    assert target.stat() == before
+    assert os.listdir(target.parent) == [target.name]
+
+
+def test_what_comes_meanwhile_is_not_replaced(
+    server: Server, enrolled: ReferenceDevice, target: Path
+) -> None:
+    def take(done: int, whole: int) -> None:
+        target.write_text("mine")
+
+    server.registry.backup(target, replace=False)
+    with pytest.raises(RegistryError, match="is no registry"):
+        server.registry.backup(target, replace=True, between=take)
+    assert target.read_text() == "mine"
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_folder_and_links_are_said_before_the_copy(
+    server: Server, enrolled: ReferenceDevice, target: Path, replace: bool
+) -> None:
+    with pytest.raises(RegistryError, match="is a folder; name the file"):
+        server.registry.backup(target.parent, replace=replace, between=_never)
+    with pytest.raises(RegistryError, match="is a folder; name the file"):
+        server.registry.backup(Path("."), replace=replace, between=_never)
+    target.symlink_to("nowhere")
+    with pytest.raises(RegistryError, match=r"is a symbolic link to nowhere.*: name the file"):
+        server.registry.backup(target, replace=replace, between=_never)
+    other = target.with_name("other")
+    server.registry.backup(other, replace=False)
+    target.unlink()
+    target.symlink_to(other)
+    with pytest.raises(RegistryError, match=r"is a symbolic link to .*other.*: name the file"):
+        server.registry.backup(target, replace=replace, between=_never)
+    assert target.is_symlink()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("replace", [True, False])
+def test_log_of_another_is_not_mixed_in(
+    server: Server, enrolled: ReferenceDevice, target: Path, suffix: str, replace: bool
+) -> None:
+    """A server has it open, or it was left by a file that was there before."""
+    Path(f"{target}{suffix}").write_text("mine")
+    with pytest.raises(RegistryError, match=f"{suffix} would be mixed into the copy"):
+        server.registry.backup(target, replace=replace, between=_never)
+    assert Path(f"{target}{suffix}").read_text() == "mine"
+    assert not target.exists()
+
+
+def test_name_that_no_file_can_have(
+    server: Server, enrolled: ReferenceDevice, tmp_path: Path
+) -> None:
+    with pytest.raises(RegistryError, match=r"cannot write .*: File name too long"):
+        server.registry.backup(tmp_path / ("x" * 300), replace=True)
+
+
+def _never(done: int, whole: int) -> None:
+    raise AssertionError("it was copied")
 
 
 def test_file_that_comes_meanwhile_is_left(
@@ -99,7 +188,7 @@ def test_file_that_comes_meanwhile_is_left(
     assert os.listdir(target.parent) == [target.name]
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
 def test_registry_itself_is_no_target(
     server: Server, enrolled: ReferenceDevice, tmp_path: Path, suffix: str
 ) -> None:
@@ -107,6 +196,9 @@ def test_registry_itself_is_no_target(
     link.symlink_to(tmp_path)
     with pytest.raises(RegistryError, match="is the registry itself"):
         server.registry.backup(link / f"registry.sqlite3{suffix}", replace=True)
+    os.link(tmp_path / "registry.sqlite3", tmp_path / "second")
+    with pytest.raises(RegistryError, match="is the registry itself"):
+        server.registry.backup(tmp_path / "second", replace=True)
     assert server(enrolled, data(enrolled)) == stored(1)
 
 
@@ -156,6 +248,22 @@ class TestTrouble:
             return connection
 
         monkeypatch.setattr(backup.sqlite3, "connect", small)
+        with pytest.raises(RegistryError, match=r"cannot copy .*: database or disk is full"):
+            server.registry.backup(target, replace=False)
+
+    @pytest.mark.usefixtures("nothing_left")
+    def test_log_that_a_failed_write_leaves(
+        self,
+        server: Server,
+        enrolled: ReferenceDevice,
+        target: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(connection: object, temporary: Path, between: object) -> int:
+            Path(f"{temporary}-journal").write_bytes(bytes(512))
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(backup, "_copy", fail)
         with pytest.raises(RegistryError, match=r"cannot copy .*: database or disk is full"):
             server.registry.backup(target, replace=False)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from birthkey_host import events, versions
+from birthkey_host import events, files, versions
 from birthkey_host.message import Message
 from birthkey_host.registry import Registry, RegistryError
 from birthkey_host.schema import VERSION
@@ -135,12 +137,46 @@ def test_fails_as_a_whole(
     steps = list(versions.STEPS[3])
     steps[step] = "DROP TABLE nowhere"
     monkeypatch.setitem(versions.STEPS, 3, tuple(steps))
-    with pytest.raises(RegistryError, match="was left as it was: no such table: nowhere"):
-        old.upgrade(None)
+    with pytest.raises(RegistryError, match=r"was left as it was: no such table: nowhere$"):
+        old.upgrade(path.with_name("copy"))
+    assert not path.with_name("copy").exists()
     assert contents(path) == before
     assert indexes(path) == structure
     monkeypatch.undo()
     assert old.upgrade(None) == 3
+
+
+def test_copy_that_cannot_be_removed_is_named(
+    old: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setitem(versions.STEPS, 3, ("DROP TABLE nowhere",))
+    monkeypatch.setattr(files, "remove", refuse)
+    with pytest.raises(RegistryError, match=r"nowhere; .*/kept is a copy of it$"):
+        old.upgrade(tmp_path / "kept")
+    assert (tmp_path / "kept").exists()
+
+
+def test_stopped_at_any_moment_it_is_as_it_was(old: Registry, path: Path, tmp_path: Path) -> None:
+    before = contents(path)
+    for at in count(1):
+        calls = iter(range(1, at))
+
+        def between(done: int, whole: int, calls: Iterator[int] = calls) -> None:
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+
+        try:
+            old.upgrade(tmp_path / "copy", between=between)
+        except KeyboardInterrupt:
+            assert contents(path) == before
+            assert not list(tmp_path.glob("*copy*"))
+        else:
+            break
+    assert at > len(versions.STEPS[3])
+    assert contents(tmp_path / "copy") == before
 
 
 def test_server_that_runs_is_in_the_way(old: Registry, path: Path) -> None:

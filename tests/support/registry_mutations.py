@@ -135,8 +135,29 @@ MUTATIONS = [
     (
         "backup: the registry itself is no target",
         BACKUP,
-        "    if str(target.resolve()) in",
-        "    if str(target.resolve()) not in",
+        "        if _is_among(target, [",
+        "        if False and _is_among(target, [",
+        "tests/host/test_backup.py",
+    ),
+    (
+        "backup: what belongs to the home is no target",
+        BACKUP,
+        "        if _is_among(target, kept):",
+        "        if False:",
+        "tests/host/cli/test_keeping.py",
+    ),
+    (
+        "backup: nothing but a registry is replaced",
+        BACKUP,
+        "    if not _is_registry(target):",
+        "    if False:",
+        "tests/host/test_backup.py",
+    ),
+    (
+        "backup: what comes meanwhile is not replaced",
+        BACKUP,
+        "            if replace:\n",
+        "            if False:\n",
         "tests/host/test_backup.py",
     ),
     (
