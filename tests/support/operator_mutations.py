@@ -6,6 +6,7 @@ CLAIMS = "host/birthkey_host/claims.py"
 CLI_CLAIMS = "host/birthkey_host/cli/claims.py"
 COMMON = "host/birthkey_host/cli/common.py"
 SERVE = "host/birthkey_host/cli/server.py"
+REGISTRY = "host/birthkey_host/registry.py"
 MODES = "host/birthkey_host/modes.py"
 CERTIFICATES = "host/birthkey_host/certificates.py"
 
@@ -16,6 +17,27 @@ SIGNALS = "tests/host/cli/test_serve_signals.py"
 LIMITS = "tests/host/test_certificates.py -k NameConstraints"
 
 MUTATIONS = [
+    (
+        "operator: no registry is offered in the place of one that was lost",
+        COMMON,
+        "            if os.path.lexists(self.key_path):\n",
+        "            if False:\n",
+        INIT,
+    ),
+    (
+        "operator: no registry is made beside what is left of another",
+        REGISTRY,
+        "            if (left := left_of_a_missing(path)) is not None:\n",
+        "            if False:\n",
+        INIT,
+    ),
+    (
+        "operator: nothing is left of a registry that could not be made",
+        REGISTRY,
+        "                remove(path)\n",
+        "",
+        INIT,
+    ),
     (
         "operator: a claim code that could not be printed is withdrawn",
         CLI_CLAIMS,

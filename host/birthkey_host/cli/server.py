@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host import modes, sizes
+from birthkey_host import files, modes, sizes
 from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
@@ -100,7 +100,7 @@ def init(
 def _make_key(place: Place) -> ServerKey:
     key = ServerKey.generate()
     try:
-        place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(place.home)
         key.save(place.key_path)
     except OSError as error:
         fail(f"cannot write {place.key_path}: {error.strerror}")
