@@ -42,8 +42,8 @@ MUTATIONS = [
     (
         "text: the server's log is formatted so",
         "host/birthkey_host/cli/server.py",
-        "    log.setFormatter(OneLine())",
-        '    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))',
+        "    handler.setFormatter(OneLine(place.hint))",
+        '    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))',
         "tests/host/cli/test_server.py -k forged",
     ),
     (
