@@ -160,8 +160,8 @@ def left_of_a_missing(path: Path) -> str | None:
         return None
     names = " and ".join(left)
     return (
-        f"there is no {path}, but {names} of it: put all files of the registry back; or move"
-        f" {names} away, and put a backup in its place"
+        f"there is no {path}, and of its files only {names}: put all of the registry's files back;"
+        f" or move {names} away, and put a backup in its place"
     )
 
 

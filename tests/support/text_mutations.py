@@ -28,7 +28,7 @@ MUTATIONS = [
     (
         "text: a record of the log is one line",
         LOG,
-        "        record.message = excerpt(record.message, MESSAGE)\n",
+        "        record.message = excerpt(self._hint(record.message), MESSAGE)\n",
         "",
         "tests/host/server/test_log_format.py",
     ),

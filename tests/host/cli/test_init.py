@@ -176,8 +176,8 @@ class TestLostRegistry:
         sentence = birthkey.fails(*command)
         path = birthkey.home / "registry.sqlite3"
         assert sentence == (
-            f"there is no {path}, but {left} of it: put all files of the registry back; or move"
-            f" {left} away, and put a backup in its place"
+            f"there is no {path}, and of its files only {left}: put all of the registry's files"
+            f" back; or move {left} away, and put a backup in its place"
         )
 
     @pytest.mark.parametrize("with_key", [True, False])
@@ -187,13 +187,15 @@ class TestLostRegistry:
         if not with_key:
             (birthkey.home / "server.key").unlink()
         before = contents(birthkey.home)
-        assert f"but {left} of it: put all files" in birthkey.fails("init")
+        assert f"of its files only {left}: put all of" in birthkey.fails("init")
         assert contents(birthkey.home) == before
 
     def test_elsewhere(self, birthkey: Command, left: Path) -> None:
         url = f"sqlite:///{birthkey.home}/registry.sqlite3"
         for command in ("init", "devices"):
-            assert f"but {left} of it: put all files" in birthkey.fails("--registry", url, command)
+            assert f"of its files only {left}: put all of" in birthkey.fails(
+                "--registry", url, command
+            )
 
     def test_beside_a_server_that_has_it_open(
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
@@ -201,8 +203,8 @@ class TestLostRegistry:
         path = birthkey.home / "registry.sqlite3"
         path.unlink()
         before = set(birthkey.home.iterdir())
-        assert f"{path}-wal and {path}-shm of it: put " in birthkey.fails("devices")
-        assert birthkey.fails("init").startswith(f"there is no {path}, but ")
+        assert f"only {path}-wal and {path}-shm: put all" in birthkey.fails("devices")
+        assert birthkey.fails("init").startswith(f"there is no {path}, and of ")
         assert set(birthkey.home.iterdir()) == before
 
     def test_was_there_if_there_is_a_key(self, birthkey: Command) -> None:
