@@ -8,6 +8,7 @@ open. A copy over the file in its place cannot be seen in this way.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -29,6 +30,9 @@ WAL_LIMIT = 16 << 20
 
 SUFFIXES = ("", "-wal", "-shm")
 """What the names of SQLite's files end in: the database, its write-ahead log, the index of that."""
+
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What the names of the files end in that SQLite may have beside a database."""
 
 _Identities = list[tuple[int, int] | None]
 """Device and inode of each of these files."""
@@ -144,6 +148,28 @@ def _identities(path: Path) -> _Identities:
         else:
             found.append((status.st_dev, status.st_ino))
     return found
+
+
+def left_of_a_missing(path: Path) -> str | None:
+    """What lies beside a database that is not there, in a sentence; None: nothing does.
+
+    It may hold the last that was committed, and SQLite would mix it into what comes to the path.
+    """
+    left = [f"{path}{suffix}" for suffix in _BESIDE if os.path.lexists(f"{path}{suffix}")]
+    if not left or os.path.lexists(path):
+        return None
+    names = " and ".join(left)
+    return (
+        f"there is no {path}, and of its files only {names}: put all of the registry's files back;"
+        f" or move {names} away, and put a backup in its place"
+    )
+
+
+def remove(path: Path) -> None:
+    """Remove a database that nobody has open, and what is beside it, as far as that goes."""
+    for suffix in ("", *_BESIDE):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{path}{suffix}")
 
 
 def sqlite_file(engine: Engine) -> Path | None:

@@ -31,7 +31,7 @@ from birthkey_host import (
     versions,
     waiting,
 )
-from birthkey_host.database import open_engine, sqlite_file
+from birthkey_host.database import left_of_a_missing, open_engine, remove, sqlite_file
 from birthkey_host.enrolment import Policy
 from birthkey_host.message import Reason
 from birthkey_host.recording import Terms
@@ -122,18 +122,34 @@ class Registry:
     # The database as a whole.
 
     def create(self) -> None:
-        """Make the tables in an empty database."""
+        """Make the tables in an empty database.
+
+        A file of SQLite that it made is removed again if that fails, and none is made beside what
+        is left of another.
+        """
+        made = False
         if (path := self.path) is not None:
+            if (left := left_of_a_missing(path)) is not None:
+                raise RegistryError(left)
+            made = not os.path.lexists(path)
             try:
                 path.touch(mode=0o600)  # what boards report is nobody else's business
             except OSError as error:
                 raise RegistryError(f"cannot write {path}: {error.strerror}") from error
-        with self._database.writing() as session:
-            connection = session.connection()
-            if self._engine.dialect.has_table(connection, Meta.__tablename__):
-                raise RegistryError("there is a registry already; it was left as it is")
-            Base.metadata.create_all(connection)
-            session.add(Meta(number=1, version=VERSION))
+        there_is_one = False
+        try:
+            with self._database.writing() as session:
+                connection = session.connection()
+                there_is_one = self._engine.dialect.has_table(connection, Meta.__tablename__)
+                if there_is_one:
+                    raise RegistryError("there is a registry already; it was left as it is")
+                Base.metadata.create_all(connection)
+                session.add(Meta(number=1, version=VERSION))
+        except BaseException:
+            if path is not None and made and not there_is_one:  # another's commit notices it
+                self.close()
+                remove(path)
+            raise
 
     def exists(self) -> bool:
         """Whether there is a registry, of any version; an empty database is none."""
@@ -145,7 +161,8 @@ class Registry:
     def check(self) -> None:
         """Refuse a database that is missing, damaged or of another version."""
         if self.path is not None and not os.path.isfile(self.path):
-            raise RegistryError(f"there is no registry at {self.path}")
+            left = left_of_a_missing(self.path)
+            raise RegistryError(left or f"there is no registry at {self.path}")
         with self._database.reading() as session:
             if not self._engine.dialect.has_table(session.connection(), Meta.__tablename__):
                 raise RegistryError(

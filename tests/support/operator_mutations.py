@@ -6,6 +6,7 @@ CLAIMS = "host/birthkey_host/claims.py"
 CLI_CLAIMS = "host/birthkey_host/cli/claims.py"
 COMMON = "host/birthkey_host/cli/common.py"
 SERVE = "host/birthkey_host/cli/server.py"
+REGISTRY = "host/birthkey_host/registry.py"
 MODES = "host/birthkey_host/modes.py"
 CERTIFICATES = "host/birthkey_host/certificates.py"
 
@@ -16,6 +17,55 @@ SIGNALS = "tests/host/cli/test_serve_signals.py"
 LIMITS = "tests/host/test_certificates.py -k NameConstraints"
 
 MUTATIONS = [
+    (
+        "operator: a part of the messages does not pass for all",
+        "host/birthkey_host/cli/messages.py",
+        "        if not follow:\n            fail(",
+        "        if False:\n            fail(",
+        "tests/host/cli/test_messages.py",
+    ),
+    (
+        "operator: a date to come is one device's alone",
+        "host/birthkey_host/cli/life.py",
+        "    if until > now and device is None:\n",
+        "    if False:\n",
+        "tests/host/cli/test_life.py -k Prune",
+    ),
+    (
+        "operator: commands in the server's log name the home",
+        SERVE,
+        "OneLine(place.hint)",
+        "OneLine()",
+        "tests/host/cli/test_server.py -k reserve",
+    ),
+    (
+        "operator: a reserve beyond the disk is said at the start",
+        SERVE,
+        "        pipeline.begin()\n",
+        "",
+        "tests/host/cli/test_server.py -k reserve",
+    ),
+    (
+        "operator: no registry is offered in the place of one that was lost",
+        COMMON,
+        "            if os.path.lexists(self.key_path):\n",
+        "            if False:\n",
+        INIT,
+    ),
+    (
+        "operator: no registry is made beside what is left of another",
+        REGISTRY,
+        "            if (left := left_of_a_missing(path)) is not None:\n",
+        "            if False:\n",
+        INIT,
+    ),
+    (
+        "operator: nothing is left of a registry that could not be made",
+        REGISTRY,
+        "                remove(path)\n",
+        "",
+        INIT,
+    ),
     (
         "operator: a claim code that could not be printed is withdrawn",
         CLI_CLAIMS,
@@ -103,7 +153,7 @@ MUTATIONS = [
     (
         "operator: refusals on a serial port are summed up meanwhile",
         SERVE,
-        "        pipeline.lines.sum_up(every=SUMMARIES)\n",
+        "        pipeline.lines.sum_up(every=LIMITS.summaries)\n",
         "",
         SIGNALS,
     ),

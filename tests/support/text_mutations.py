@@ -28,7 +28,7 @@ MUTATIONS = [
     (
         "text: a record of the log is one line",
         LOG,
-        "        record.message = excerpt(record.message, MESSAGE)\n",
+        "        record.message = excerpt(self._hint(record.message), MESSAGE)\n",
         "",
         "tests/host/server/test_log_format.py",
     ),
@@ -42,8 +42,8 @@ MUTATIONS = [
     (
         "text: the server's log is formatted so",
         "host/birthkey_host/cli/server.py",
-        "    log.setFormatter(OneLine())",
-        '    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))',
+        "    handler.setFormatter(OneLine(place.hint))",
+        '    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))',
         "tests/host/cli/test_server.py -k forged",
     ),
     (

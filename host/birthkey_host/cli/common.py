@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from birthkey_host.cli.drawing import draw
 from birthkey_host.cli.lazy import Failure
 from birthkey_host.cli.printing import cell, fitting, unguarded
+from birthkey_host.database import left_of_a_missing
 from birthkey_host.keys import ServerKey
 from birthkey_host.legible import excerpt, legible
 from birthkey_host.registry import QUOTA, Registry, RegistryError
@@ -107,9 +108,23 @@ class Place:
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            fail(f"there is no {path}; `birthkey init` makes it, and --home DIR says where to look")
+            fail(self._missing(path))
         except OSError as error:
             fail(f"cannot read {path}: {error.strerror}")
+
+    def _missing(self, path: Path) -> str:
+        """What to do about a file that is not there, in a sentence: an empty registry in the place
+        of one that got lost would be in its way."""
+        look = "and --home DIR says where to look"
+        if path == self.registry_path:
+            if (left := left_of_a_missing(path)) is not None:
+                return left
+            if os.path.lexists(self.key_path):
+                return (
+                    f"there is no {path}, but a key, which is made with a registry: put that back,"
+                    f" or a backup of it; if there never was one, `birthkey init` makes it, {look}"
+                )
+        return f"there is no {path}; `birthkey init` makes it, {look}"
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:

@@ -149,16 +149,24 @@ def prune(
 ) -> None:
     """Delete old messages. Whatever was made at their time is refused as old from then on.
 
+    With --device the date may be yet to come, for what was stored while the clock was ahead.
+
     Servers go on meanwhile; if this is interrupted, the same command goes on with it.
     """
     place: Place = context.obj
     until, now = _midnight(before), time.time()
-    if until > now:
-        fail(f"{before} is yet to come", code=2)
+    if until > now and device is None:
+        fail(
+            f"{before} is yet to come: that would be all messages of all devices. For what was"
+            " stored while the clock was ahead, say whose with --device ID",
+            code=2,
+        )
     chosen = None if device is None else device_id([device])
     with place.open_registry() as registry, LongWork("deleting") as work:
         messages = registry.prune(chosen, before=until, who=login(), now=now, between=work)
     typer.echo(f"{_messages(messages)} deleted")
+    if until > now:
+        typer.echo(f"{before} is yet to come: all that the device sent until now was among them")
 
 
 def _midnight(date: str) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -55,7 +56,7 @@ def messages(
     wanted = None if device is None else device_id([device])
     if follow and limit is not None and after is not None:
         fail("--follow goes on for ever: give --limit or --after, not both", code=2)
-    with place.open_registry() as registry, contextlib.suppress(KeyboardInterrupt):
+    with place.open_registry() as registry, _until_interrupted(follow):
         if wanted is not None and registry.device(wanted) is None:
             fail(f"there is no device {group(wanted)}")
         if after is None:
@@ -75,6 +76,16 @@ def messages(
             time.sleep(POLL)
             _reached(registry, after)
             rows = itertools.chain.from_iterable(registry.pages(wanted, after=after))
+
+
+@contextlib.contextmanager
+def _until_interrupted(follow: bool) -> Iterator[None]:
+    """Ctrl-C is how `follow` ends; of all else it leaves a part, which must not pass for all."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not follow:
+            fail("stopped before all was printed", code=130)
 
 
 def _reached(registry: Registry, after: int) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from birthkey_host import modes, sizes
+from birthkey_host import files, modes, sizes
 from birthkey_host.cli.common import Place, fail, group
 from birthkey_host.enrolment import POLICIES
 from birthkey_host.enrolment import policy as policy_named
@@ -35,6 +35,9 @@ TLS = "127.0.0.1:7156"
 LIMITS = Limits()
 
 log = logging.getLogger(__name__)
+
+MANY = 1_000_000_000
+"""More connections or devices than any server has; the system's own numbers hold it."""
 
 LEAST_QUOTA = 16_000
 """Bytes: enough for one boot and one message, whatever their lengths."""
@@ -100,7 +103,7 @@ def init(
 def _make_key(place: Place) -> ServerKey:
     key = ServerKey.generate()
     try:
-        place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(place.home)
         key.save(place.key_path)
     except OSError as error:
         fail(f"cannot write {place.key_path}: {error.strerror}")
@@ -128,6 +131,7 @@ def serve(
         int,
         typer.Option(
             min=1,
+            max=MANY,
             metavar="COUNT",
             help="That one address may bring at once, and a fifth as many each hour, if nobody"
             " approved them before; all together ten times as many.",
@@ -170,6 +174,7 @@ def serve(
         int | None,
         typer.Option(
             min=1,
+            max=MANY,
             help="Connections at once: those of boards that work stay, as far as they go."
             f"  [default: {LIMITS.connections}]",
         ),
@@ -178,6 +183,7 @@ def serve(
         int | None,
         typer.Option(
             min=1,
+            max=MANY,
             help="Of them from one address; 4 times as many from a /48 of IPv6."
             f"  [default: {LIMITS.connections_per_source}]",
         ),
@@ -222,7 +228,7 @@ def serve(
     except ValueError as error:
         fail(str(error), code=2)
     key = place.server_key()
-    _log_in_lines()  # what is said of the certificate, too
+    _log_in_lines(place)  # what is said of the certificate, too
     listeners: list[Listener] = [(*plain, None)]
     if tls or require_tls:
         path = certificate or place.home / "tls.pem"
@@ -240,6 +246,7 @@ def serve(
             reserve=ReserveLimits(growth=spared),
             require_tls=require_tls,
         )
+        pipeline.begin()
         if serial is not None:
             _serve_serial(serial, baudrate, pipeline)
         else:
@@ -271,9 +278,9 @@ def _limits(connections: int | None, per_source: int | None) -> Limits:
     )
 
 
-def _log_in_lines() -> None:
+def _log_in_lines(place: Place) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
+    handler.setFormatter(OneLine(place.hint))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from birthkey_host.legible import excerpt
 
@@ -21,12 +22,14 @@ class OneLine(logging.Formatter):
     The lines of its trace follow, each behind four blanks and a bar, which no record begins with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hint: Callable[[str], str] = str) -> None:
+        """`hint` makes the commands that a message quotes fit to be typed."""
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._hint = hint
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line; `record.message` may hold anything."""
-        record.message = excerpt(record.message, MESSAGE)
+        record.message = excerpt(self._hint(record.message), MESSAGE)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:

@@ -97,6 +97,10 @@ class Pipeline:
             log.error("takes every board for a stranger at first: %s", error)
             return ()
 
+    def begin(self) -> None:
+        """Log now what would be in the way of the first frame: too little room on the disk."""
+        self._look_for_room(self._clock())
+
     def handle(self, frame: bytes, source: str) -> bytes | None:
         """The answer for `source`, or None for silence. What is acknowledged is on the disk."""
         return self.serve(frame, Sender(source)).answer
@@ -108,8 +112,7 @@ class Pipeline:
     def serve(self, frame: bytes, sender: Sender) -> Served:
         """As `handle`, and who sent it."""
         now, source = self._clock(), sender.source
-        if (notice := self._reserve.look(now)) is not None:
-            log.error("%s", notice)
+        self._look_for_room(now)
         try:
             outcome = self._verifier.receive(frame, source=source, now=now)
         except FrameError as error:
@@ -208,6 +211,10 @@ class Pipeline:
         where = networks(sender.source)
         no_strangers = reserve.no_strangers or self._newcomers.refuses(where, now)
         return Terms(where, no_strangers=no_strangers, no_growth=reserve.no_growth)
+
+    def _look_for_room(self, now: float) -> None:
+        if (notice := self._reserve.look(now)) is not None:
+            log.error("%s", notice)
 
     def _room(self) -> Room | None:
         try:

@@ -74,7 +74,10 @@ class Reserve:
         if self.no_growth is not None:
             what = "stores nothing new, and tells boards busy"
         why = self.no_growth or self.no_strangers
-        return f"{what}: {why}; `birthkey prune` and `birthkey delete` make room"
+        return (
+            f"{what}: {why}; `birthkey prune --before DATE` and `birthkey delete ID` make room, or"
+            " start the server with a smaller --reserve"
+        )
 
 
 def _is_over(since: float | None, interval: float, now: float) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from birthkey_host.cli import app
 from birthkey_host.keys import ServerKey
 from birthkey_host.reference_device import ReferenceDevice
+from birthkey_host.schema import Base
 from command import Command, grouped
 from processes import BIRTHKEY
 from recording import Server, execute
@@ -26,6 +29,16 @@ def test_makes_key_and_registry_for_the_owner_only(nothing: Command) -> None:
     assert lines[-1] == f"Then start the server: birthkey --home {nothing.home} serve"
     assert nothing.home.stat().st_mode & 0o077 == 0
     assert {path.name for path in nothing.home.iterdir()} >= {"server.key", "registry.sqlite3"}
+
+
+def test_folders_above_the_home_are_for_the_owner_only_too(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        Command(tmp_path / "u" / "v" / "w")("init")
+    finally:
+        os.umask(umask)
+    made = [tmp_path / "u", tmp_path / "u" / "v", tmp_path / "u" / "v" / "w"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o700]
 
 
 def test_takes_its_home_from_the_environment(tmp_path: Path) -> None:
@@ -144,6 +157,75 @@ class TestRegistryWithoutItsKey:
         assert not other.home.exists()
         other("--registry", url, "init", "--new-key")
         assert other("server-key") != birthkey("server-key")
+
+
+class TestLostRegistry:
+    """What was stored may still be there, and an empty registry would be in its way."""
+
+    @pytest.fixture(params=["-wal", "-shm", "-journal"])
+    def left(self, birthkey: Command, request: pytest.FixtureRequest) -> Path:
+        (birthkey.home / "registry.sqlite3").unlink()
+        path = birthkey.home / f"registry.sqlite3{request.param}"
+        path.write_bytes(bytes(32768))
+        return path
+
+    @pytest.mark.parametrize("command", [["devices"], ["messages"], ["backup", "x"], ["serve"]])
+    def test_is_not_made_anew_beside_what_is_left(
+        self, birthkey: Command, left: Path, command: list[str]
+    ) -> None:
+        sentence = birthkey.fails(*command)
+        path = birthkey.home / "registry.sqlite3"
+        assert sentence == (
+            f"there is no {path}, and of its files only {left}: put all of the registry's files"
+            f" back; or move {left} away, and put a backup in its place"
+        )
+
+    @pytest.mark.parametrize("with_key", [True, False])
+    def test_init_leaves_what_is_left_alone(
+        self, birthkey: Command, left: Path, with_key: bool
+    ) -> None:
+        if not with_key:
+            (birthkey.home / "server.key").unlink()
+        before = contents(birthkey.home)
+        assert f"of its files only {left}: put all of" in birthkey.fails("init")
+        assert contents(birthkey.home) == before
+
+    def test_elsewhere(self, birthkey: Command, left: Path) -> None:
+        url = f"sqlite:///{birthkey.home}/registry.sqlite3"
+        for command in ("init", "devices"):
+            assert f"of its files only {left}: put all of" in birthkey.fails(
+                "--registry", url, command
+            )
+
+    def test_beside_a_server_that_has_it_open(
+        self, birthkey: Command, server: Server, enrolled: ReferenceDevice
+    ) -> None:
+        path = birthkey.home / "registry.sqlite3"
+        path.unlink()
+        before = set(birthkey.home.iterdir())
+        assert f"only {path}-wal and {path}-shm: put all" in birthkey.fails("devices")
+        assert birthkey.fails("init").startswith(f"there is no {path}, and of ")
+        assert set(birthkey.home.iterdir()) == before
+
+    def test_was_there_if_there_is_a_key(self, birthkey: Command) -> None:
+        path = birthkey.home / "registry.sqlite3"
+        path.unlink()
+        assert birthkey.fails("devices") == (
+            f"there is no {path}, but a key, which is made with a registry: put that back, or a"
+            " backup of it; if there never was one, `birthkey init` makes it, and --home DIR says"
+            " where to look"
+        )
+
+
+def test_nothing_is_left_of_a_registry_that_could_not_be_made(
+    nothing: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(bind: object) -> None:
+        raise OperationalError("CREATE TABLE", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(Base.metadata, "create_all", full)
+    assert "database or disk is full" in nothing.fails("init")
+    assert list(nothing.home.iterdir()) == []
 
 
 class TestWhatIsToBeTyped:

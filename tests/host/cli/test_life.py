@@ -297,5 +297,23 @@ class TestPrune:
     def test_date_that_is_yet_to_come(
         self, birthkey: Command, server: Server, enrolled: ReferenceDevice
     ) -> None:
-        assert birthkey.fails("prune", "--before", "9000-01-01", code=2).endswith("yet to come")
+        assert birthkey.fails("prune", "--before", "9000-01-01", code=2) == (
+            "9000-01-01 is yet to come: that would be all messages of all devices. For what was"
+            " stored while the clock was ahead, say whose with --device ID"
+        )
         assert len(server.registry.messages()) == 1
+
+    def test_what_was_stored_while_the_clock_was_ahead(
+        self, birthkey: Command, server: Server, enrolled: ReferenceDevice
+    ) -> None:
+        other = ReferenceDevice.generate(enrolled.server_public)
+        server.registry.approve(other.device_id, who="ada", why="", now=NOW)
+        server.enrol(other)
+        server(other, data(other), time.time() + 500 * 86400)
+        name = grouped(other.device_id)
+        date = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 502 * 86400))
+        assert birthkey("prune", "--before", date, "--device", name) == (
+            f"2 messages deleted\n{date} is yet to come: all that the device sent until now was"
+            " among them\n"
+        )
+        assert [row.device_id for row in server.registry.messages()] == [enrolled.device_id]

@@ -7,6 +7,7 @@ import pytest
 from birthkey_host.cli import messages as messages_command
 from birthkey_host.message import Type
 from birthkey_host.reference_device import ReferenceDevice
+from birthkey_host.schema import StoredMessage
 from command import Command, grouped
 from recording import NOW, Server, data
 
@@ -126,6 +127,28 @@ class TestMessages:
         monkeypatch.setattr(messages_command.time, "sleep", wait)
         lines = birthkey("messages", "--follow", "--limit", "1").splitlines()
         assert [line.split("  ")[2] for line in lines] == ["1:3", "1:4", "1:5", "1:6"]
+
+    @pytest.mark.parametrize("options", [["--json"], [], ["--json", "--after", "0"]], ids=" ".join)
+    def test_part_does_not_pass_for_all(
+        self,
+        birthkey: Command,
+        readings: ReferenceDevice,
+        monkeypatch: pytest.MonkeyPatch,
+        options: list[str],
+    ) -> None:
+        plain, printed = messages_command._decode, 0
+
+        def interrupted(row: StoredMessage) -> object:
+            nonlocal printed
+            printed += 1
+            if printed == 3:
+                raise KeyboardInterrupt
+            return plain(row)
+
+        monkeypatch.setattr(messages_command, "_decode", interrupted)
+        result = birthkey.run("messages", *options)
+        assert result.exit_code == 130
+        assert result.stderr == "birthkey: stopped before all was printed\n"
 
     def test_follow_misses_nothing_when_messages_are_deleted(
         self,

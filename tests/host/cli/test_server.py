@@ -83,6 +83,9 @@ class TestTrouble:
         [
             ["serve", "--quota"],
             ["serve", "--baudrate"],
+            ["serve", "--connections"],
+            ["serve", "--connections-per-source"],
+            ["serve", "--new-devices"],
             ["serve", "--listen"],
             ["serve", "--tls-listen"],
             ["messages", "--limit"],
@@ -96,8 +99,8 @@ class TestTrouble:
     )
     @pytest.mark.parametrize(
         "number",
-        ["9" * 20, "9" * 5000, "-1", "nan", "inf", "1e999"],
-        ids=["20 digits", "5000 digits", "-1", "nan", "inf", "1e999"],
+        ["9223372036854775800", "9" * 20, "9" * 400, "9" * 5000, "-1", "nan", "inf", "1e999"],
+        ids=["19 digits", "20 digits", "400 digits", "5000 digits", "-1", "nan", "inf", "1e999"],
     )
     def test_number_that_is_none(self, birthkey: Command, options: list[str], number: str) -> None:
         prefix = "127.0.0.1:" if options[-1].endswith("listen") else ""
@@ -213,7 +216,19 @@ class TestServe:
             answer = board.open(ask(address, board.frame(board.enrol("pico", "1.0"))))
             _, _, log = server.stop(signal.SIGTERM)
         assert answer.body == {0: 0, 1: "busy"}
-        assert "stores nothing new, and tells boards busy: " in log
+        assert "refused policy: busy" in log
+
+    def test_reserve_beyond_the_disk_is_said_at_the_start(self, birthkey: Command) -> None:
+        home = f"--home {birthkey.home}"
+        serve = ("--home", str(birthkey.home), "serve", "--listen", "127.0.0.1:0")
+        with running(*serve, "--reserve", "900T") as server:
+            server.line()
+            _, _, log = server.stop(signal.SIGTERM)
+        assert "ERROR stores nothing new, and tells boards busy: " in log
+        assert log.endswith(
+            f"`birthkey {home} prune --before DATE` and `birthkey {home} delete ID` make room, or"
+            " start the server with a smaller --reserve\n"
+        )
 
     @pytest.mark.parametrize("quota", ["many", "50MB", "-1", ""])
     def test_quota_that_is_none(self, birthkey: Command, quota: str) -> None:

@@ -250,7 +250,8 @@ class TestReserve:
         assert ask(short, approved, approved.enrol("pico", "1.0")).type == Type.ACKNOWLEDGE
         assert [line for level, line in lines(log) if level == "ERROR"] == [
             "takes no new devices that nobody approved: 1.5 kB are left for the registry, less than"
-            " 2 kB; `birthkey prune` and `birthkey delete` make room"
+            " 2 kB; `birthkey prune --before DATE` and `birthkey delete ID` make"
+            " room, or start the server with a smaller --reserve"
         ]
 
     def test_then_nothing_new_is_stored(

@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from birthkey_host.cli.common import Place
 from birthkey_host.server.log_format import MESSAGE, TRACE, OneLine
 from safe_text import HOSTILE, unsafe
 
@@ -76,3 +78,11 @@ def test_other_handlers_get_the_record_as_it_was(log: Log) -> None:
     record = logging.makeLogRecord({"msg": "a\nb %s", "args": ("\x1b",), "exc_text": "c"})
     OneLine().format(record)
     assert (record.getMessage(), record.exc_text) == ("a\nb \x1b", "c")
+
+
+def test_commands_in_any_message_are_fit_to_be_typed() -> None:
+    place = Place(Path("/srv/b"), None, home_typed=True)
+    formatter = OneLine(place.hint)
+    for text in ("`birthkey upgrade` does", "`birthkey --home /srv/b upgrade` does"):
+        record = logging.LogRecord("x", logging.ERROR, "", 1, "%s", (text,), None)
+        assert formatter.format(record).endswith(" ERROR `birthkey --home /srv/b upgrade` does")

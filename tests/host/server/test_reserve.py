@@ -82,10 +82,12 @@ def test_log_says_it_once_a_minute_and_when_it_begins(disk: Disk) -> None:
     assert list(said) == [10, 70, 110, 170]
     assert said[10] == (
         "takes no new devices that nobody approved: 100 MB are left for the registry, less than"
-        " 128 MB; `birthkey prune` and `birthkey delete` make room"
+        " 128 MB; `birthkey prune --before DATE` and `birthkey delete ID` make"
+        " room, or start the server with a smaller --reserve"
     )
     disk.room = Room(5 * M, 500 * M)
     assert reserve.look(300.0) == (
         "stores nothing new, and tells boards busy: 5 MB are left for the registry, less than"
-        " 16 MB; `birthkey prune` and `birthkey delete` make room"
+        " 16 MB; `birthkey prune --before DATE` and `birthkey delete ID` make"
+        " room, or start the server with a smaller --reserve"
     )
