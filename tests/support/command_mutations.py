@@ -12,7 +12,7 @@ MUTATIONS = [
     (
         "command: its id is on flash before it is done",
         COMMAND,
-        "            self._store.write(self._record, head)\n        except",
+        "            self._store.write(self._records[0], head)\n        except",
         "            pass\n        except",
         "tests/faults/test_power_cut.py",
     ),

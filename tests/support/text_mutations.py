@@ -91,7 +91,7 @@ MUTATIONS = [
     (
         "text: the command line guards its streams",
         "host/birthkey_host/cli/__init__.py",
-        "    guard()\n",
+        "    printing.guard()\n",
         "",
         "tests/host/cli/test_printing.py -k names",
     ),
@@ -112,8 +112,8 @@ MUTATIONS = [
     (
         "text: a table names what an encoding lacks",
         COMMON,
-        "(fitting(printable(text), console.encoding) for",
-        "(printable(text) for",
+        "[fitting(printable(text), console.encoding) for",
+        "[printable(text) for",
         "tests/host/cli/test_printing.py",
     ),
     (
