@@ -21,7 +21,7 @@ def enrol(board, server_key):
     board.mount()
     store = Keystore(board.STATE)
     identity = Identity(store, board.ENTROPY, board.UNIQUE_ID)
-    enrolment = Enrolment(store, cose.thumbprint(server_key)[:16])
+    enrolment = Enrolment(store, [cose.thumbprint(server_key)[:16]])
     body = enrolment.body(identity.public, board.NAME, __version__, None)
     counter = identity.boot << 32
     encoded = message.encode(message.ENROL, counter, body)

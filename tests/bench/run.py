@@ -24,7 +24,7 @@ from device import ROOT, device_environment, micropython  # noqa: E402
 def flash_wear(console: Console) -> dict[str, float]:
     """What boots and spooled readings cost flash; these figures repeat exactly."""
     ran = subprocess.run(
-        [micropython(), str(HERE / "flash_wear.py")],
+        [micropython(), "-X", "heapsize=32M", str(HERE / "flash_wear.py")],
         env=device_environment(),
         check=True,
         capture_output=True,

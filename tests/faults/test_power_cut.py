@@ -29,7 +29,11 @@ OUTCOMES = {
 
 def test_every_operation_on_flash_may_be_cut() -> None:
     ran = subprocess.run(
-        [micropython(), str(SCRIPT)], env=device_environment(), capture_output=True, text=True
+        # The script keeps several flashes at once, each in one piece.
+        [micropython(), "-X", "heapsize=32M", str(SCRIPT)],
+        env=device_environment(),
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     *rows, full = [json.loads(line) for line in ran.stdout.splitlines()]
